@@ -1,0 +1,378 @@
+"""The broker, as every service uses it: one way to take a message, one way to publish one.
+
+Taking: strict decoding, who may speak, the handler, and the acknowledgement last. Trouble that passes holds the message
+(and with it the queue) until it has passed; what cannot be handled goes to quarantine and the queue moves on.
+Publishing: persistent, confirmed, with a real time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import aiormq.exceptions
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError, PublishError
+from aiormq.exceptions import ChannelAccessRefused
+from faststream import AckPolicy
+from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitQueue
+from faststream.rabbit.annotations import RabbitMessage
+
+from services import topology, wire
+from services.errors import BrokerAway, MessageRefused, Permanent, SelarasError, Transient
+from services.intake import Quarantine
+from services.messages import Message
+from services.wire import Event
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
+Handler = Callable[[Event[Any]], Awaitable[None]]
+RefusedHandler = Callable[["Delivery", MessageRefused], Awaitable[None]]
+RECONNECT_SECONDS = 1.0
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 10.0
+HOLD_SECONDS = 20 * 60
+"""A message is held this long through trouble that passes; RabbitMQ closes the channel of a consumer after 30 minutes."""
+TRIES = 3
+"""A handler that fails on a message for no known reason is tried this often before the message goes to quarantine."""
+
+
+class PublishRefused(SelarasError):
+    """The broker will not take the message: no such exchange, no right to it, no queue for it, or a full queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as the broker gave it, or as quarantine kept it."""
+
+    queue: str
+    body: bytes
+    sender: str
+    routing_key: str
+    content_encoding: str | None = None
+    message_id: str | None = None
+    reply_to: str | None = None
+    correlation_id: str | None = None
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, queue: str, message: AbstractIncomingMessage) -> Delivery:
+        """What aio-pika gave."""
+        return cls(
+            queue=queue,
+            body=message.body,
+            sender=message.user_id or "",
+            routing_key=message.routing_key or "",
+            content_encoding=message.content_encoding or None,
+            message_id=message.message_id,
+            reply_to=message.reply_to,
+            correlation_id=message.correlation_id,
+            headers={k: v for k, v in (message.headers or {}).items() if isinstance(v, str | int | bool)},
+        )
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What quarantine keeps beside the body."""
+        return {
+            "content_encoding": self.content_encoding,
+            "message_id": self.message_id,
+            "reply_to": self.reply_to,
+            "correlation_id": self.correlation_id,
+            "headers": dict(self.headers),
+        }
+
+
+def user_of(url: str) -> str:
+    """The broker user that an AMQP URL logs in as; messages carry it as user_id."""
+    return unquote(urlsplit(url).username or "guest")
+
+
+def connect(url: str, *, stop_seconds: float = 20.0, middlewares: Sequence[Any] = ()) -> RabbitBroker:
+    """A connection that comes back by itself; it waits for a broker that is not up yet."""
+    return RabbitBroker(
+        url,
+        fail_fast=False,
+        reconnect_interval=RECONNECT_SECONDS,
+        default_channel=Channel(publisher_confirms=True, on_return_raises=True),
+        graceful_timeout=stop_seconds,
+        logger=None,
+        apply_types=True,
+        middlewares=middlewares,
+    )
+
+
+class Publisher:
+    """One way to publish: persistent, confirmed within `confirm_seconds`, and by default refused if no queue takes it."""
+
+    def __init__(self, broker: RabbitBroker, *, user: str, source: str, confirm_seconds: float = 10.0) -> None:
+        self._broker = broker
+        self.user = user
+        self.source = source
+        self._confirm_seconds = confirm_seconds
+        self._exchanges = {
+            e.name: RabbitExchange(e.name, type=ExchangeType(e.type), declare=False) for e in topology.EXCHANGES
+        }
+
+    async def announce(
+        self,
+        exchange: str,
+        routing_key: str,
+        message: Message,
+        *,
+        subject: str,
+        id: str | None = None,
+        reply_to: str | None = None,
+        correlation_id: str | None = None,
+        mandatory: bool = True,
+    ) -> None:
+        """Publish `message` about the school `subject`. Raises BrokerAway (unconfirmed: it may have arrived) or PublishRefused.
+
+        `mandatory=False` is for announcements, which have any number of listeners, none included.
+        """
+        event_id = id or wire.new_id()
+        body, content_encoding = wire.compress(wire.encode(message, subject=subject, source=self.source, id=event_id))
+        await self._publish(
+            body,
+            exchange=self._exchanges[exchange],
+            routing_key=routing_key,
+            mandatory=mandatory,
+            reply_to=reply_to,
+            correlation_id=correlation_id,
+            message_id=event_id,
+            content_encoding=content_encoding,
+        )
+
+    async def _publish(self, body: bytes, **options: Any) -> None:
+        """The wrapped call: FastStream passes over a publish timeout, and a dying connection may raise CancelledError."""
+        try:
+            async with asyncio.timeout(self._confirm_seconds):
+                await self._broker.publish(
+                    body, persist=True, user_id=self.user, content_type=wire.CONTENT_TYPE, **options
+                )
+        except (
+            PublishError,
+            DeliveryError,
+            ChannelAccessRefused,
+            ChannelNotFoundEntity,
+            ChannelPreconditionFailed,
+        ) as error:
+            raise PublishRefused(f"{options['routing_key']}: {type(error).__name__}") from error
+        except (AMQPError, aiormq.exceptions.AMQPError, ConnectionError, TimeoutError, RuntimeError) as error:
+            raise BrokerAway(type(error).__name__) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise BrokerAway("connection lost while waiting for the confirm") from None
+
+
+class Handlers:
+    """A service's handlers: for each queue, one function per message type.
+
+    handlers = Handlers()
+
+    @handlers.on(topology.SYNCER_REQUESTS, SyncRequested)
+    async def on_sync_requested(event: Event[SyncRequested]) -> None: ...
+    """
+
+    def __init__(self) -> None:
+        self.routes: dict[str, dict[str, Handler]] = {}
+        self._refused: dict[str, RefusedHandler] = {}
+
+    def on(
+        self, queues: str | Sequence[str], message: type[M]
+    ) -> Callable[[Callable[[Event[M]], Awaitable[None]]], Callable[[Event[M]], Awaitable[None]]]:
+        """Let a function take `message` from `queues`. It returns when all its effects are durable and announced."""
+
+        def register(handler: Callable[[Event[M]], Awaitable[None]]) -> Callable[[Event[M]], Awaitable[None]]:
+            for queue in [queues] if isinstance(queues, str) else queues:
+                self.routes.setdefault(queue, {})[message.type] = handler
+            return handler
+
+        return register
+
+    def on_refused(self, queues: str | Sequence[str]) -> Callable[[RefusedHandler], RefusedHandler]:
+        """Let a function tell the sender that its message cannot be taken, before quarantine keeps it."""
+
+        def register(handler: RefusedHandler) -> RefusedHandler:
+            for queue in [queues] if isinstance(queues, str) else queues:
+                self._refused[queue] = handler
+            return handler
+
+        return register
+
+    async def refuse(self, delivery: Delivery, refused: MessageRefused) -> None:
+        """Tell the sender, if the queue has a function for that."""
+        if delivery.queue in self._refused:
+            await self._refused[delivery.queue](delivery, refused)
+
+    async def handle(self, delivery: Delivery, *, limit_bytes: int) -> None:
+        """Decode a delivery and run its handler. Raises MessageRefused, Transient, or whatever the handler raised."""
+        routes = self.routes[delivery.queue]
+        if not delivery.sender:
+            raise MessageRefused("MSG-04")
+        event = wire.decode(
+            delivery.body,
+            types=list(routes),
+            sender=delivery.sender,
+            routing_key=delivery.routing_key,
+            reply_to=delivery.reply_to,
+            correlation_id=delivery.correlation_id,
+            content_encoding=delivery.content_encoding,
+            limit_bytes=limit_bytes,
+        )
+        await routes[event.type](event)
+
+
+class Consumer:
+    """Runs a service's handlers over a connection of its own, and keeps what they cannot take."""
+
+    def __init__(
+        self,
+        broker: RabbitBroker,
+        handlers: Handlers,
+        quarantine: Quarantine,
+        *,
+        prefetch: Mapping[str, int],
+        limit_bytes: int = wire.MAX_BODY_BYTES,
+        dead_queue: str | None = None,
+        trouble: Callable[[str | None], None] = lambda _reason: None,
+    ) -> None:
+        """`prefetch`: messages in hand per queue (1 keeps their order). `dead_queue`: what the broker itself took out of
+        this side's queues; it is drained into quarantine. `trouble` is told why nothing is taken, then None.
+        """
+        self._handlers = handlers
+        self._quarantine = quarantine
+        self._limit_bytes = limit_bytes
+        self._trouble = trouble
+        self._stopping = asyncio.Event()
+        for queue in handlers.routes:
+            self._subscribe(broker, queue, prefetch.get(queue, 1), self._settle)
+        if dead_queue is not None:
+            self._subscribe(broker, dead_queue, 1, self._bury)
+
+    def _subscribe(
+        self, broker: RabbitBroker, queue: str, prefetch: int, settle: Callable[[Delivery], Awaitable[None]]
+    ) -> None:
+        @broker.subscriber(
+            RabbitQueue(queue, declare=False),
+            channel=Channel(prefetch_count=prefetch),
+            ack_policy=AckPolicy.MANUAL,
+            decoder=_undecoded,
+            no_reply=True,
+        )
+        async def take(message: RabbitMessage) -> None:
+            await self._take(Delivery.of(queue, message.raw_message), message.raw_message, settle)
+
+    def stop(self) -> None:
+        """Give back what is being held; what is in hand is finished."""
+        self._stopping.set()
+
+    async def _take(
+        self, delivery: Delivery, message: AbstractIncomingMessage, settle: Callable[[Delivery], Awaitable[None]]
+    ) -> None:
+        deadline = asyncio.get_running_loop().time() + HOLD_SECONDS
+        pause, tries = FIRST_PAUSE_SECONDS, 0
+        while True:
+            try:
+                await settle(delivery)
+                self._trouble(None)
+                await message.ack()
+                return
+            except Transient as error:
+                self._trouble(f"{type(error).__name__}: {error}")
+                log.warning("holding a message: %s", type(error).__name__, extra={"queue": delivery.queue})
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                tries += 1
+                log.exception("handler failed (try %d)", tries, extra={"queue": delivery.queue})
+                if tries >= TRIES:
+                    delivery_cause = type(error).__name__
+                    if await self._quarantined(delivery, "MSG-11", delivery_cause):
+                        await message.ack()
+                        return
+            if self._stopping.is_set() or asyncio.get_running_loop().time() > deadline:
+                await message.nack(requeue=True)
+                return
+            await self._wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _settle(self, delivery: Delivery) -> None:
+        try:
+            await self._handlers.handle(delivery, limit_bytes=self._limit_bytes)
+        except Permanent as refused:
+            log.warning("to quarantine: %s", refused.code, extra={"queue": delivery.queue})
+            if isinstance(refused, MessageRefused):
+                await self._handlers.refuse(delivery, refused)
+            await self._put(delivery, refused.code, refused.detail)
+
+    async def _bury(self, delivery: Delivery) -> None:
+        """Keep a message that the broker took out of its queue, under that queue's name (headers x-first-death-…)."""
+        queue = str(delivery.headers.get("x-first-death-queue", delivery.queue))
+        reason = str(delivery.headers.get("x-first-death-reason", "unknown"))
+        await self._put(replace(delivery, queue=queue), "MSG-12", reason)
+
+    async def _quarantined(self, delivery: Delivery, code: str, cause: str) -> bool:
+        try:
+            await self._put(delivery, code, cause)
+        except Transient:
+            return False
+        return True
+
+    async def _put(self, delivery: Delivery, code: str, cause: str) -> None:
+        await self._quarantine.put(
+            queue=delivery.queue,
+            code=code,
+            cause=cause,
+            sender=delivery.sender,
+            routing_key=delivery.routing_key,
+            properties=delivery.properties,
+            body=delivery.body,
+        )
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    async def replay(self) -> int:
+        """Run the handlers on the quarantined messages whose replay was asked for; how many were done with."""
+        done = 0
+        for row in await self._quarantine.to_replay(list(self._handlers.routes)):
+            delivery = Delivery(
+                queue=row.queue,
+                body=row.body,
+                sender=row.sender,
+                routing_key=row.routing_key,
+                content_encoding=row.properties.get("content_encoding"),
+                message_id=row.properties.get("message_id"),
+                reply_to=row.properties.get("reply_to"),
+                correlation_id=row.properties.get("correlation_id"),
+                headers=row.properties.get("headers") or {},
+            )
+            try:
+                await self._handlers.handle(delivery, limit_bytes=self._limit_bytes)
+            except Transient:
+                raise
+            except Permanent as refused:
+                await self._quarantine.failed_again(row.id, refused.code, refused.detail)
+            except Exception as error:
+                log.exception("replay failed", extra={"queue": row.queue})
+                await self._quarantine.failed_again(row.id, "MSG-11", type(error).__name__)
+            else:
+                await self._quarantine.close(row.id, "replayed")
+                done += 1
+        return done
+
+
+async def _undecoded(message: RabbitMessage) -> None:
+    """Handlers get the raw body: FastStream's own decoding would guess."""
+    return

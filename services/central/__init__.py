@@ -1,0 +1,14 @@
+"""Central: the registry of all schools, and what sites and officers ask of it.
+
+app             the settings and the wiring
+exchange        a site's requests: register, open, fetch, push, verify
+officers        officers' changes
+administration  what an administrator does on the database itself: add a school, a new code, describe
+schools         the school's row: its lock, its registration, its live session, its last batch
+registry        the records: read, write, page, and the root over them
+history         what was superseded: as of any seq, what a later hand hides
+receipts        statements that both sides are equal
+gauges          what central shows to Prometheus
+
+All SQL of central's database is here; every statement names one npsn, but for the gauges.
+"""

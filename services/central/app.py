@@ -1,0 +1,89 @@
+"""Central's settings and wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta, timezone
+
+from pydantic import Field
+
+from services import topology, wire
+from services.broker import Handlers
+from services.central.exchange import Bounds, exchange_handlers
+from services.central.gauges import Counters, Gauges
+from services.central.officers import officer_handlers
+from services.central.schools import ensure_incarnation
+from services.central.speaking import Announce
+from services.database import Database
+from services.runtime import Service
+from services.settings import ServiceSettings
+
+INDONESIA = timezone(timedelta(hours=7), "WIB")
+"""What is today's date, is asked in western Indonesian time."""
+
+
+class Settings(ServiceSettings):
+    """Central's own."""
+
+    site: str = Field("pusat", description="The `site` label of central's metrics, and part of its events' `source`")
+    central_database_url: str = Field(description="Central's database: postgresql+asyncpg://…")
+    central_prefetch: int = Field(8, description="Requests in hand at once; those of one school wait for each other")
+    batch_records: int = Field(500, le=500, description="Records in one pushed batch, at most")
+    batch_bytes: int = Field(1024 * 1024, description="Bytes of one pushed batch before compression, at most")
+    page_records: int = Field(1000, description="Records in one page, at most")
+    page_bytes: int = Field(
+        1024 * 1024, description="Bytes of canonical text in one page, at most (one record always fits)"
+    )
+
+
+def build(settings: Settings) -> Service:
+    """Central, ready to run."""
+    database = Database(settings.central_database_url, pool=settings.database_pool, name="central")
+    service = Service(
+        "central",
+        settings,
+        database,
+        dead_queue=topology.DEAD_CENTRAL,
+        limit_bytes=wire.EXCHANGE_BODY_BYTES,
+    )
+    counters = Counters(service.registry, settings.site)
+    gauges = Gauges(service.registry, database, service.quarantine, settings.site)
+    service.serve(
+        handlers(database, service.publisher.announce, bounds=_bounds(settings), counters=counters, today=_today),
+        prefetch={topology.CENTRAL_REQUESTS: settings.central_prefetch, topology.CENTRAL_OFFICERS: 1},
+    )
+    service.scrape(gauges.refresh)
+    service.part(_Life(database))
+    return service
+
+
+def handlers(
+    database: Database, announce: Announce, *, bounds: Bounds, counters: Counters, today: Callable[[], date]
+) -> Handlers:
+    """What central does with each message."""
+    made = Handlers()
+    exchange_handlers(made, database, announce, bounds=bounds, counters=counters, today=today)
+    officer_handlers(made, database, announce)
+    return made
+
+
+class _Life:
+    """Before anything is taken from the broker: the database's incarnation is there."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(self) -> None:
+        """Begin the first one, if there is none."""
+        await ensure_incarnation(self._database)
+
+    async def stop(self) -> None:
+        """It goes on."""
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(settings.batch_records, settings.batch_bytes, settings.page_records, settings.page_bytes)
+
+
+def _today() -> date:
+    return datetime.now(INDONESIA).date()

@@ -1,0 +1,260 @@
+"""What a site asks of central: register, open, fetch, push, verify (docs/protocol.md 2).
+
+Every request may come again; each is answered from what is stored. The answer is published after the commit.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from services import topology
+from services.broker import Handlers, PublishRefused
+from services.central import pushing, receipts, registry, schools
+from services.central.gauges import Counters
+from services.central.identifiers import code_hash, uuid7
+from services.central.registry import Page
+from services.central.schools import School
+from services.central.speaking import Announce, check_site, kinds, site_of
+from services.database import Database, Transaction
+from services.entities import SPECS
+from services.errors import MessageRefused
+from services.intake import Answers
+from services.messages import (
+    PROTOCOL_VERSION,
+    SCHEMA,
+    InSession,
+    Limits,
+    Message,
+    PageRow,
+    Problem,
+    SchoolRegister,
+    SchoolRegistered,
+    SessionBehind,
+    SessionDifferent,
+    SessionEqual,
+    SessionFetch,
+    SessionGranted,
+    SessionOpen,
+    SessionPage,
+    SessionPush,
+    SessionRefusal,
+    SessionResult,
+    SessionStale,
+    SessionVerify,
+)
+from services.problems import problem
+from services.rules import RULES_VERSION
+from services.wire import Event
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much crosses at once: a batch that central takes, and a page that it gives."""
+
+    batch_records: int = 500
+    batch_bytes: int = 1024 * 1024
+    page_records: int = 1000
+    page_bytes: int = 1024 * 1024
+
+
+def exchange_handlers(
+    handlers: Handlers,
+    database: Database,
+    announce: Announce,
+    *,
+    bounds: Bounds,
+    counters: Counters,
+    today: Callable[[], date],
+) -> None:
+    """Add the handlers of `central.requests`."""
+
+    async def reply(event: Event[Any], answer: Message) -> None:
+        """Answer the sender. A queue that is gone belongs to a process that is gone: the site will ask again."""
+        assert event.reply_to is not None
+        try:
+            await announce(
+                topology.REPLIES,
+                event.reply_to,
+                answer,
+                subject=event.subject,
+                correlation_id=event.correlation_id or event.id,
+            )
+        except PublishRefused:
+            log.debug("nobody waits for this answer any more", extra={"type": answer.type})
+
+    @handlers.on(topology.CENTRAL_REQUESTS, SchoolRegister)
+    async def on_school_register(event: Event[SchoolRegister]) -> None:
+        """Exchange the registration code for an installation id; the installation before is fenced."""
+        async with database.transaction() as transaction:
+            await kinds(transaction, event)
+            answer = await _register(transaction, event)
+        await reply(event, answer)
+
+    @handlers.on(topology.CENTRAL_REQUESTS, SessionOpen)
+    async def on_session_open(event: Event[SessionOpen]) -> None:
+        """Grant a session, which ends the one before, with the first page; or say why not."""
+        async with database.transaction() as transaction:
+            allowed = await kinds(transaction, event)
+            if event.data.kind not in allowed:
+                raise MessageRefused("MSG-05", f"this user may not open a {event.data.kind}")
+            answer = await _open(transaction, event, bounds, counters)
+        await reply(event, answer)
+
+    @handlers.on(topology.CENTRAL_REQUESTS, SessionFetch)
+    async def on_session_fetch(event: Event[SessionFetch]) -> None:
+        """Give the page after the cursor."""
+        answer: Message = SessionStale()
+        async with database.transaction() as transaction:
+            await kinds(transaction, event)
+            school = await _live(transaction, event)
+            if school:
+                asked = event.data
+                answer = await _page(transaction, school, asked.cursor, bounds, limit=asked.limit)
+        await reply(event, answer)
+
+    @handlers.on(topology.CENTRAL_REQUESTS, SessionPush)
+    async def on_session_push(event: Event[SessionPush]) -> None:
+        """Take a batch, once; a verdict for every change, and with the last batch a page."""
+        answer: Message = SessionStale()
+        taken: pushing.Taken | None = None
+        async with database.transaction() as transaction:
+            await kinds(transaction, event)
+            school = await _live(transaction, event)
+            if school and school.session_kind == "sync":
+                taken = await pushing.take(transaction, school, event, today=today())
+            if school and taken:
+                page = await _page(transaction, taken.school, event.data.cursor, bounds) if event.data.last else None
+                answer = SessionResult(
+                    batch_no=event.data.batch_no,
+                    verdicts=taken.verdicts,
+                    head_seq=taken.school.head_seq,
+                    page=page,
+                )
+        if taken and not taken.again:
+            counters.pushed(event.data.changes, taken.verdicts, frozenset(SPECS))
+            if taken.strange:
+                counters.violated("version_known")
+        await reply(event, answer)
+
+    @handlers.on(topology.CENTRAL_REQUESTS, SessionVerify)
+    async def on_session_verify(event: Event[SessionVerify]) -> None:
+        """Say whether both sides are equal, and state it if they are."""
+        answer: Message = SessionStale()
+        async with database.transaction() as transaction:
+            await kinds(transaction, event)
+            school = await _live(transaction, event)
+            if school:
+                answer = await _verify(transaction, school, event.data, counters)
+        await reply(event, answer)
+
+
+async def _register(transaction: Transaction, event: Event[SchoolRegister]) -> Message:
+    key = (event.subject, event.source, event.id)
+    school = await schools.lock(transaction, event.subject)
+    answered = await Answers.find(transaction, *key, event.content_hash)
+    if answered:
+        ((type_name, data),) = answered.messages
+        return SCHEMA[type_name].model_validate(data)
+    given = code_hash(event.data.code)
+    if school is None or not hmac.compare_digest(given, school.registration_code_hash):
+        return SessionRefusal(problem=problem("SYN-04"))
+    install_id = uuid7()
+    number = await schools.install(transaction, event.subject, install_id, site_of(event.sender))
+    answer = SchoolRegistered(install_id=install_id, registration_no=number, nama=school.nama)
+    await Answers.keep(transaction, *key, event.content_hash, [(answer.type, answer.model_dump())])
+    return answer
+
+
+async def _open(transaction: Transaction, event: Event[SessionOpen], bounds: Bounds, counters: Counters) -> Message:
+    asked = event.data
+    school = await schools.lock(transaction, event.subject)
+    if school is None or school.install_id is None:
+        return SessionRefusal(problem=problem("SYN-11"))
+    check_site(school, event)
+    refused = _refusal(school, asked)
+    if refused:
+        return SessionRefusal(problem=refused)
+    if (school.session_open_id, school.session_sender) == (event.id, event.sender):
+        if school.session_kind != asked.kind:
+            raise MessageRefused("MSG-08")
+        session = school.session
+    else:
+        session = await schools.begin_session(transaction, school.npsn, asked.kind, event.sender, event.id)
+        counters.began(asked.kind)
+    return SessionGranted(
+        session=session,
+        incarnation=school.incarnation,
+        head_seq=school.head_seq,
+        lineage=school.lineage,
+        limits=Limits(records=bounds.batch_records, bytes=bounds.batch_bytes),
+        page=await _page(transaction, school, asked.cursor, bounds, session=session),
+    )
+
+
+def _refusal(school: School, asked: SessionOpen) -> Problem | None:
+    if asked.install_id != school.install_id:
+        return problem("SYN-06")
+    if asked.protocol_version != PROTOCOL_VERSION:
+        return problem("SYN-03", version=f"protokol {PROTOCOL_VERSION}")
+    return None
+
+
+async def _live(transaction: Transaction, event: Event[Any]) -> School | None:
+    """The school, locked, if this message belongs to its live session; None: the message is stale."""
+    school = await schools.lock(transaction, event.subject)
+    if school is None or school.install_id is None:
+        return None
+    check_site(school, event)
+    asked: InSession = event.data
+    return school if school.is_live(asked.session, asked.incarnation, event.sender) else None
+
+
+async def _page(
+    transaction: Transaction,
+    school: School,
+    cursor: int,
+    bounds: Bounds,
+    *,
+    limit: int | None = None,
+    session: int | None = None,
+) -> SessionPage:
+    page: Page = await registry.page(
+        transaction,
+        school,
+        cursor,
+        session=session or school.session,
+        records=min(limit or bounds.page_records, bounds.page_records),
+        text_bytes=bounds.page_bytes,
+    )
+    return SessionPage(
+        rows=[
+            PageRow(entity=r.entity, record_id=r.record_id, version=r.version, seq=r.seq, text=r.text)
+            for r in page.rows
+        ],
+        cursor=page.cursor,
+        head_seq=page.head_seq,
+    )
+
+
+async def _verify(transaction: Transaction, school: School, asked: SessionVerify, counters: Counters) -> Message:
+    given = await receipts.find(transaction, school, asked)
+    if given:
+        return SessionEqual(statement=given)
+    if asked.cursor < school.head_seq:
+        return SessionBehind(head_seq=school.head_seq)
+    roots = await registry.roots(transaction, school.npsn)
+    if not await registry.without_holes(transaction, school):
+        counters.violated("seq_without_holes")
+    if not hmac.compare_digest(roots.root, asked.root) or asked.cursor > school.head_seq:
+        counters.differed()
+        return SessionDifferent(entities=list(roots.entities), root=roots.root)
+    statement = await receipts.issue(transaction, school, roots, asked, rules_version=RULES_VERSION)
+    await schools.completed(transaction, school)
+    return SessionEqual(statement=statement)

@@ -1,0 +1,216 @@
+"""A batch that a site pushes: judged change by change, written at once, answered again from what is stored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from services.central import history, registry, schools
+from services.central.identifiers import is_record_id
+from services.central.registry import Key, NewVersion, Stored
+from services.central.schools import Batch, School
+from services.database import Transaction
+from services.entities import SPECS, Fields, misfit, natural_key
+from services.errors import MessageRefused
+from services.exchange import canonical
+from services.exchange.canonical import NotCanonical
+from services.exchange.change import Change
+from services.exchange.merge import Held, Merged, Refusal, Verdict, merge
+from services.messages import Problem, PushedChange, RecordVerdict, SessionPush
+from services.problems import problem
+from services.rules import Context, Finding, Severity, record_findings
+from services.wire import Event
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a batch. `school` as it is after it; `again`: it had been taken before; `strange`: a change built
+    on a version that central never had.
+    """
+
+    school: School
+    verdicts: list[RecordVerdict]
+    again: bool = False
+    strange: bool = False
+
+
+async def take(transaction: Transaction, school: School, event: Event[SessionPush], *, today: date) -> Taken | None:
+    """Take a batch of the live session, which is locked. None: it is neither the next batch nor the last one again."""
+    asked = event.data
+    last = await schools.last_batch(transaction, school.npsn, school.session)
+    number = last.batch_no if last else 0
+    if last and asked.batch_no == number and event.content_hash == last.content_hash:
+        return Taken(school, await _again(transaction, school, asked.changes, last), again=True)
+    if asked.batch_no != number + 1:
+        return None
+    keys = [(change.entity, change.record_id) for change in asked.changes]
+    if len(set(keys)) != len(keys):
+        raise MessageRefused("MSG-09", "changes: a record twice in one batch")
+    decided = await _decide(transaction, school, asked.changes, today)
+    written = await registry.write(
+        transaction,
+        school,
+        [
+            NewVersion(d.change.entity, d.change.record_id, d.held.version if d.held else 0, d.text)
+            for d in decided
+            if d.merged.moved
+        ],
+        by=school.site or "",
+        session=school.session,
+    )
+    after = registry.by_key(written)
+    verdicts = [d.verdict(after.get((d.change.entity, d.change.record_id))) for d in decided]
+    await schools.keep_batch(
+        transaction,
+        school.npsn,
+        school.incarnation,
+        Batch(school.session, asked.batch_no, event.content_hash, [v.model_dump(exclude={"text"}) for v in verdicts]),
+    )
+    strange = any(d.merged.invariant_violated for d in decided)
+    if strange:
+        log.error("a change builds on a version that central never had", extra={"npsn": school.npsn})
+    return Taken(replace(school, head_seq=written[-1].seq) if written else school, verdicts, strange=strange)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The verdict on one change, before anything is written. `held`: the record that it met."""
+
+    change: PushedChange
+    held: Stored | None
+    merged: Merged[Problem]
+
+    @property
+    def text(self) -> str | None:
+        """The record after the change."""
+        return None if self.merged.fields is None else canonical.encode(self.merged.fields)
+
+    def verdict(self, written: Stored | None) -> RecordVerdict:
+        """As it travels; `written`: the record's new version, if it moved."""
+        now = written or self.held
+        return RecordVerdict(
+            verdict=self.merged.verdict.value,
+            version=now.version if now else 0,
+            seq=now.seq if now else 0,
+            carries=self.merged.carries_fields,
+            text=self.text if self.merged.carries_fields else None,
+            locked=list(self.merged.locked),
+            conflicts=list(self.merged.conflicts),
+            findings=list(self.merged.findings) or _explained(self.merged.refusal, self.change),
+        )
+
+
+async def _decide(
+    transaction: Transaction, school: School, changes: Sequence[PushedChange], today: date
+) -> list[Decided]:
+    """Every change against what central holds, read at once."""
+    itself: Key = ("sekolah", natural_key("sekolah", school.npsn))
+    keys = [(change.entity, change.record_id) for change in changes]
+    stored = await registry.read(transaction, school.npsn, {*keys, itself})
+    buried = [key for key in keys if key in stored and stored[key].text is None]
+    live_before = await history.last_live(transaction, school.npsn, buried)
+    sekolah = stored[itself].fields if itself in stored else None
+    bentuk = (sekolah or {}).get("bentuk_pendidikan_id")
+    context = Context(school.npsn, today, bentuk if isinstance(bentuk, int) else None)
+    decided = []
+    for key, change in zip(keys, changes, strict=True):
+        record = stored.get(key)
+        before = live_before.get(key)
+        held = Held(record.version, record.fields, before.fields if before else None) if record else None
+        decided.append(Decided(change, record, _merge(change, held, context)))
+    return decided
+
+
+def _merge(change: PushedChange, held: Held | None, context: Context) -> Merged[Problem]:
+    """One change's verdict; what no gate would have let through is refused first."""
+    unfit = _unfit(change)
+    if unfit:
+        return Merged(
+            Verdict.REFUSED,
+            held.fields if held else None,
+            carries_fields=change.base_version != (held.version if held else 0),
+            findings=tuple(unfit),
+        )
+    pushed = Change(
+        change.entity,
+        change.record_id,
+        change.op,
+        change.base_version,
+        {name: (old, new) for name, (old, new) in change.fields.items()},
+    )
+    return merge(pushed, held, SPECS.get(change.entity), _invalid(change, context))
+
+
+def _invalid(change: PushedChange, context: Context) -> Callable[[Fields], Sequence[Problem]]:
+    def findings(fields: Fields) -> list[Problem]:
+        found = record_findings(change.entity, change.record_id, fields, context)
+        return [as_problem(finding) for finding in found if finding.severity is Severity.INVALID]
+
+    return findings
+
+
+def as_problem(finding: Finding) -> Problem:
+    """A rule's finding as it travels."""
+    return Problem(
+        code=finding.rule,
+        field=finding.field,
+        text_id=finding.text("id"),
+        text_en=finding.text("en"),
+        next_id=finding.todo("id"),
+        next_en=finding.todo("en"),
+    )
+
+
+def _unfit(change: PushedChange) -> list[Problem]:
+    """What the site's own validator refuses at once, so that a bypassed one gains nothing."""
+    if not is_record_id(change.record_id):
+        return [problem("UBAH-10")]
+    spec = SPECS.get(change.entity)
+    found = []
+    for name, (_, new) in change.fields.items():
+        try:
+            canonical.encode({name: new})
+        except NotCanonical as error:
+            found.append(problem("UBAH-03", field=name[:60], expected=error.reason))
+            continue
+        known = spec.fields.get(name) if spec else None
+        wrong = misfit(known, new) if known else None
+        if wrong:
+            found.append(problem("UBAH-03", field=name, expected=wrong.expected))
+    return found
+
+
+def _explained(refusal: Refusal | None, change: PushedChange) -> list[Problem]:
+    if refusal is None:
+        return []
+    spec = SPECS.get(change.entity)
+    return [
+        problem(
+            refusal.value,
+            entity=spec.label if spec else change.entity[:60],
+            **({"channel": spec.channel} if spec else {}),
+        )
+    ]
+
+
+async def _again(
+    transaction: Transaction, school: School, changes: Sequence[PushedChange], last: Batch
+) -> list[RecordVerdict]:
+    """The stored verdicts, with the bodies read back at the versions that they were about."""
+    versions = [
+        (change.entity, change.record_id, kept["version"])
+        for change, kept in zip(changes, last.result, strict=True)
+        if kept["carries"]
+    ]
+    texts = await history.texts(transaction, school.npsn, versions)
+
+    def rebuilt(change: PushedChange, kept: dict[str, Any]) -> RecordVerdict:
+        text = texts.get((change.entity, change.record_id, kept["version"])) if kept["carries"] else None
+        return RecordVerdict.model_validate({**kept, "text": text})
+
+    return [rebuilt(change, kept) for change, kept in zip(changes, last.result, strict=True)]

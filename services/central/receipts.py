@@ -1,0 +1,74 @@
+"""Statements: central's word that a site and central were equal at one seq. A sync's statement is its receipt.
+
+Unsigned for now. Each names the hash of the school's statement before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from services import wire
+from services.central.registry import Roots
+from services.central.schools import School
+from services.database import Transaction
+from services.exchange import canonical
+from services.messages import SessionVerify
+
+
+async def find(transaction: Transaction, school: School, asked: SessionVerify) -> dict[str, Any] | None:
+    """The statement that this session was given for this very question, if it asks again."""
+    body = await transaction.value(
+        """
+        SELECT body FROM statement
+        WHERE npsn = :npsn AND incarnation = :incarnation AND session = :session AND head_seq = :seq AND root = :root
+        """,
+        npsn=school.npsn,
+        incarnation=school.incarnation,
+        session=school.session,
+        seq=asked.cursor,
+        root=asked.root,
+    )
+    return None if body is None else canonical.decode(body)
+
+
+async def issue(
+    transaction: Transaction, school: School, roots: Roots, asked: SessionVerify, *, rules_version: str
+) -> dict[str, Any]:
+    """State that both sides are equal at the head, and keep the statement."""
+    last = await transaction.row(
+        "SELECT ordinal, body FROM statement WHERE npsn = :npsn ORDER BY ordinal DESC LIMIT 1", npsn=school.npsn
+    )
+    statement: dict[str, Any] = {
+        "npsn": school.npsn,
+        "install_id": school.install_id,
+        "session": school.session,
+        "incarnation": school.incarnation,
+        "kind": school.session_kind,
+        "lineage": [entry.model_dump() for entry in school.lineage],
+        "head_seq": school.head_seq,
+        "root": roots.root,
+        "counts": roots.counts,
+        "unsent": asked.unsent,
+        "held": asked.held,
+        "refused": asked.refused,
+        "rules_version": rules_version,
+        "time": wire.now_text(),
+    }
+    if last is not None:
+        statement["previous"] = hashlib.sha256(last.body.encode()).hexdigest()
+    await transaction.run(
+        """
+        INSERT INTO statement (npsn, incarnation, session, head_seq, kind, root, body, ordinal)
+        VALUES (:npsn, :incarnation, :session, :seq, :kind, :root, :body, :ordinal)
+        """,
+        npsn=school.npsn,
+        incarnation=school.incarnation,
+        session=school.session,
+        seq=school.head_seq,
+        kind=school.session_kind,
+        root=roots.root,
+        body=canonical.encode(statement),
+        ordinal=1 if last is None else last.ordinal + 1,
+    )
+    return statement

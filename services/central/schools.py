@@ -1,0 +1,217 @@
+"""The school's row: its lock, its registration, its live session and its last batch.
+
+Whatever changes a school first takes the lock on this row, so its seq has no holes, and who sees n+1 also sees n.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from services.database import Database, Transaction, from_json, to_json
+from services.messages import Kind, LineageEntry
+
+
+@dataclass(frozen=True, slots=True)
+class School:
+    """A school as central knows it, read under the lock. `incarnation` is the database's own present life."""
+
+    npsn: str
+    nama: str
+    registration_code_hash: bytes
+    registration_no: int
+    install_id: str | None
+    site: str | None
+    head_seq: int
+    confirmed_seq: int
+    delivered_seq: int
+    lineage: list[LineageEntry]
+    session: int
+    session_kind: Kind | None
+    session_sender: str | None
+    session_open_id: str | None
+    incarnation: str
+
+    def is_live(self, session: int, incarnation: str, sender: str) -> bool:
+        """Is this the school's current session, and its own user speaking in it?"""
+        return (session, incarnation, sender) == (self.session, self.incarnation, self.session_sender)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The last batch a session pushed, and what its changes were answered (in order, without bodies)."""
+
+    session: int
+    batch_no: int
+    content_hash: bytes
+    result: list[dict[str, Any]]
+
+
+async def ensure_incarnation(database: Database) -> str:
+    """This database's life; the first boot begins it."""
+    async with database.transaction() as transaction:
+        await transaction.run(
+            """
+            INSERT INTO incarnation (incarnation)
+            SELECT :new WHERE NOT EXISTS (SELECT 1 FROM incarnation WHERE is_current)
+            ON CONFLICT (is_current) WHERE is_current DO NOTHING
+            """,
+            new=str(uuid.uuid4()),
+        )
+        return str(await transaction.value("SELECT incarnation FROM incarnation WHERE is_current"))
+
+
+async def lock(transaction: Transaction, npsn: str) -> School | None:
+    """The school, locked until the transaction ends; None if central does not know it."""
+    row = await transaction.row(
+        """
+        SELECT school.*, (SELECT incarnation FROM incarnation WHERE is_current) AS incarnation
+        FROM school WHERE npsn = :npsn FOR UPDATE OF school
+        """,
+        npsn=npsn,
+    )
+    if row is None:
+        return None
+    return School(
+        npsn=row.npsn,
+        nama=row.nama,
+        registration_code_hash=bytes(row.registration_code_hash),
+        registration_no=row.registration_no,
+        install_id=row.install_id,
+        site=row.site,
+        head_seq=row.head_seq,
+        confirmed_seq=row.confirmed_seq,
+        delivered_seq=row.delivered_seq,
+        lineage=[LineageEntry(**entry) for entry in from_json(row.lineage)],
+        session=row.session,
+        session_kind=row.session_kind,
+        session_sender=row.session_sender,
+        session_open_id=row.session_open_id,
+        incarnation=row.incarnation,
+    )
+
+
+async def create(transaction: Transaction, npsn: str, nama: str, code_hash: bytes) -> School | None:
+    """A new school without records, locked; None if it is there already."""
+    added = await transaction.run(
+        """
+        INSERT INTO school (npsn, nama, registration_code_hash, lineage)
+        SELECT :npsn, :nama, :hash, jsonb_build_array(jsonb_build_object('incarnation', incarnation, 'head_seq', 0))
+        FROM incarnation WHERE is_current
+        ON CONFLICT (npsn) DO NOTHING
+        """,
+        npsn=npsn,
+        nama=nama,
+        hash=code_hash,
+    )
+    return await lock(transaction, npsn) if added else None
+
+
+async def rename(transaction: Transaction, npsn: str, nama: str) -> None:
+    """The name that people see."""
+    await transaction.run("UPDATE school SET nama = :nama WHERE npsn = :npsn", npsn=npsn, nama=nama)
+
+
+async def confirm_baseline(transaction: Transaction, npsn: str) -> None:
+    """The baseline is what downstream readers see until the first sync."""
+    await transaction.run("UPDATE school SET confirmed_seq = head_seq WHERE npsn = :npsn", npsn=npsn)
+
+
+async def set_code(transaction: Transaction, npsn: str, code_hash: bytes) -> bool:
+    """Replace the registration code; False if central does not know the school."""
+    return (
+        await transaction.run(
+            "UPDATE school SET registration_code_hash = :hash WHERE npsn = :npsn", npsn=npsn, hash=code_hash
+        )
+        == 1
+    )
+
+
+async def install(transaction: Transaction, npsn: str, install_id: str, site: str) -> int:
+    """Make this installation the school's; the registration's number. The older one's session ends."""
+    return int(
+        await transaction.value(
+            """
+            UPDATE school
+            SET install_id = :install_id, site = :site, registration_no = registration_no + 1, registered_at = now(),
+                session_kind = NULL, session_sender = NULL, session_open_id = NULL
+            WHERE npsn = :npsn
+            RETURNING registration_no
+            """,
+            npsn=npsn,
+            install_id=install_id,
+            site=site,
+        )
+    )
+
+
+async def begin_session(transaction: Transaction, npsn: str, kind: Kind, sender: str, open_id: str) -> int:
+    """A new live session, which ends the one before; its number."""
+    return int(
+        await transaction.value(
+            """
+            UPDATE school
+            SET session = session + 1, session_kind = :kind, session_sender = :sender, session_open_id = :open_id,
+                session_at = now()
+            WHERE npsn = :npsn
+            RETURNING session
+            """,
+            npsn=npsn,
+            kind=kind,
+            sender=sender,
+            open_id=open_id,
+        )
+    )
+
+
+async def advance(transaction: Transaction, npsn: str, head_seq: int) -> None:
+    """The head after what this transaction wrote."""
+    await transaction.run("UPDATE school SET head_seq = :head WHERE npsn = :npsn", npsn=npsn, head=head_seq)
+
+
+async def last_batch(transaction: Transaction, npsn: str, session: int) -> Batch | None:
+    """The last batch of this very session."""
+    row = await transaction.row(
+        "SELECT session, batch_no, content_hash, result FROM last_batch WHERE npsn = :npsn AND session = :session",
+        npsn=npsn,
+        session=session,
+    )
+    return row and Batch(row.session, row.batch_no, bytes(row.content_hash), from_json(row.result))
+
+
+async def keep_batch(transaction: Transaction, npsn: str, incarnation: str, batch: Batch) -> None:
+    """Remember the batch in place of the one before, and the mark: this session has sent something."""
+    await transaction.run(
+        """
+        INSERT INTO last_batch (npsn, session, batch_no, content_hash, result)
+        VALUES (:npsn, :session, :batch_no, :hash, CAST(:result AS jsonb))
+        ON CONFLICT (npsn) DO UPDATE SET session = excluded.session, batch_no = excluded.batch_no,
+            content_hash = excluded.content_hash, result = excluded.result
+        """,
+        npsn=npsn,
+        session=batch.session,
+        batch_no=batch.batch_no,
+        hash=batch.content_hash,
+        result=to_json(batch.result),
+    )
+    await transaction.run(
+        "UPDATE school SET mark_incarnation = :incarnation, mark_session = :session WHERE npsn = :npsn",
+        npsn=npsn,
+        incarnation=incarnation,
+        session=batch.session,
+    )
+
+
+async def completed(transaction: Transaction, school: School) -> None:
+    """The live session was proven equal at the head: a sync confirms it, a pull delivered it."""
+    moved = {
+        "sync": "confirmed_seq = :seq, syncs = syncs + 1, last_sync_at = now()",
+        "pull": "delivered_seq = :seq, pulls = pulls + 1, last_pull_at = now()",
+    }
+    assert school.session_kind is not None
+    await transaction.run(
+        f"UPDATE school SET {moved[school.session_kind]} WHERE npsn = :npsn",  # noqa: S608  one of the two above
+        npsn=school.npsn,
+        seq=school.head_seq,
+    )

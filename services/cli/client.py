@@ -1,0 +1,84 @@
+"""A person's line to a site or to central: publish an event and follow what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from services import topology, wire
+from services.listener import Listener
+from services.messages import Message
+from services.wire import Event
+
+CONNECT_SECONDS = 10.0
+
+
+class NoAnswer(Exception):
+    """Nothing came in time; the message says what may be going on and what to do."""
+
+
+class Client:
+    """Publishes, and hears every event of one school. Made by `at_site` or `at_central`."""
+
+    def __init__(self, url: str, npsn: str, bindings: Sequence[tuple[str, str]]) -> None:
+        self.npsn = npsn
+        self._heard: asyncio.Queue[Event[Any]] = asyncio.Queue()
+        self._listener = Listener(
+            url, prefix="listen", bindings=bindings, heard=self._heard.put_nowait, source="/perintah"
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises NoAnswer if the broker does not answer."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._listener.start()
+        except TimeoutError:
+            raise NoAnswer("The broker does not answer: is it running, and is its address right?") from None
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._listener.stop()
+
+    async def publish(self, exchange: str, routing_key: str, message: Message, *, id: str | None = None) -> str:  # noqa: A002
+        """Publish an event about the school; its id."""
+        event_id = id or wire.new_id()
+        await self._listener.publisher.announce(exchange, routing_key, message, subject=self.npsn, id=event_id)
+        return event_id
+
+    async def events(self, cause_id: str | None, *, seconds: float) -> AsyncIterator[Event[Any]]:
+        """Events that answer `cause_id` (None: all of the school), as they come. Raises NoAnswer after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    event = await self._heard.get()
+                    if cause_id is None or event.data.cause.id == cause_id:
+                        yield event
+        except TimeoutError:
+            raise NoAnswer(
+                f"Nothing more came within {seconds:.0f} s. Nothing is lost: see `selaras status {self.npsn}`, "
+                "and /readyz of the services."
+            ) from None
+
+
+@asynccontextmanager
+async def at_site(url: str, npsn: str) -> AsyncIterator[Client]:
+    """A client at a site: hears what the services announce about the school."""
+    client = Client(url, npsn, [(topology.EVENTS, f"#.{npsn}")])
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+@asynccontextmanager
+async def at_central(url: str, npsn: str) -> AsyncIterator[Client]:
+    """An officer's client at central: hears the answers to officers' changes of the school."""
+    client = Client(url, npsn, [(topology.OFFICERS, f"{answer}.{npsn}") for answer in ("accepted", "rejected")])
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()

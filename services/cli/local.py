@@ -1,0 +1,64 @@
+"""One machine: `demo` tells the story and ends, `up` keeps everything running until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli import show
+from services.cli.outcomes import FAILED, NOT_SET_UP, Stop
+from services.cli.settings import UP_FILE
+
+RunDir = Annotated[Path, typer.Option("--run-dir", help="Where the private servers keep their data")]
+
+
+def demo(run_dir: RunDir = Path(".run/demo")) -> None:
+    """Run the whole story on embedded defaults, end to end, and show it."""
+    from services.demo.story import tell
+    from services.embedded import ServersUnavailable
+    from services.embedded.stack import StackFailed
+
+    try:
+        ok = tell(run_dir.resolve())
+    except (ServersUnavailable, StackFailed) as error:
+        raise Stop(str(error), NOT_SET_UP) from error
+    if not ok:
+        raise Stop("The story did not end as it should: see the table above.", FAILED)
+
+
+def up(run_dir: RunDir = Path(".run/up")) -> None:
+    """Keep servers and services running until Ctrl-C; data stay in the run folder."""
+    from services.embedded import ServersUnavailable
+    from services.embedded.stack import SERVICES, StackFailed, stack
+
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    settings = Path(UP_FILE)
+    try:
+        with stack(run_dir.resolve(), fresh=False, say=show.console.print) as running:
+            _write_private(settings, {**running.addresses.of_site_command(), **running.addresses.of_officer_command()})
+            for service in SERVICES:
+                show.console.print(f"{service:<10} http://127.0.0.1:{running.ports[service]}/readyz  /metrics")
+            show.console.print(f"Perintah `selaras` di folder ini memakai {UP_FILE}. Ctrl-C menghentikan semuanya.")
+            while not stop.wait(0.5):
+                for service, process in running.processes.items():
+                    if process.poll() is not None:
+                        show.errors.print(f"{service} ended by itself (see {running.log_file(service)}): started again")
+                        running.start(service)
+            show.console.print("menghentikan semuanya · stopping")
+    except (ServersUnavailable, StackFailed) as error:
+        raise Stop(str(error), NOT_SET_UP) from error
+    finally:
+        settings.unlink(missing_ok=True)
+
+
+def _write_private(file: Path, values: dict[str, str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    file.write_text("".join(f"{name}={value}\n" for name, value in values.items()))

@@ -1,0 +1,159 @@
+"""Central's officers: schools, and changes to their records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from services import topology
+from services.central import administration, registry
+from services.cli import files, show
+from services.cli.client import at_central
+from services.cli.outcomes import REFUSED, Stop
+from services.cli.settings import CommandSettings
+from services.database import Database
+from services.messages import Actor, OfficerChange, OfficerChangeAccepted, OfficerChangeRejected, OfficerChangeSubmitted
+
+T = TypeVar("T")
+Npsn = Annotated[str, typer.Argument(metavar="NPSN", help="The school's NPSN")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for the answer")]
+By = Annotated[str, typer.Option("--actor", help="The officer who does this")]
+
+app = typer.Typer(help="Central's officers: schools, and changes to their records.", no_args_is_help=True)
+school = typer.Typer(help="Schools at central.", no_args_is_help=True)
+app.add_typer(school, name="school")
+
+
+@school.command("add")
+def school_add(
+    npsn: Npsn,
+    baseline: Annotated[Path, typer.Option("--baseline", help="JSONL: one {entity, record_id, fields} a line")],
+    nama: Annotated[str | None, typer.Option("--nama", help="The school's name, if its baseline has none")] = None,
+    json: AsJson = False,
+) -> None:
+    """Register a school with its baseline; prints its registration code once."""
+    try:
+        lines = baseline.open("rb")
+    except OSError as error:
+        raise Stop(f"{baseline}: {error.strerror}", 2) from error
+    with lines:
+        code = _at_registry(lambda database: administration.add_school(database, npsn, lines, nama=nama))
+    _show_code(npsn, code, json)
+
+
+@school.command("code")
+def school_code(npsn: Npsn, json: AsJson = False) -> None:
+    """A new registration code; the old one is void."""
+    _show_code(npsn, _at_registry(lambda database: administration.new_registration_code(database, npsn)), json)
+
+
+@school.command("show")
+def school_show(
+    npsn: Npsn,
+    as_of: Annotated[str, typer.Option("--as-of", help="confirmed (what readers see), head, or a seq")] = "confirmed",
+    json: AsJson = False,
+) -> None:
+    """A school as central has it."""
+    if as_of not in ("confirmed", "head") and not as_of.isdigit():
+        raise Stop("--as-of takes confirmed, head or a seq.", 2)
+    when: Any = int(as_of) if as_of.isdigit() else as_of
+    found = _at_registry(lambda database: administration.describe(database, npsn, when))
+    if json:
+        show.as_json({**asdict(found), "pulled_not_synced": found.pulled_not_synced})
+        return
+    rows = [(name, value) for name, value in asdict(found).items() if name != "counts"]
+    show.table(f"{found.nama} ({npsn})", ("", ""), [*rows, *found.counts.items()])
+
+
+@app.command("record")
+def record(npsn: Npsn, entity: str, record_id: str) -> None:
+    """One record as central has it, with the version that a change must name (JSON)."""
+
+    async def read(database: Database) -> registry.Stored | None:
+        async with database.transaction() as transaction:
+            return (await registry.read(transaction, npsn, [(entity, record_id)])).get((entity, record_id))
+
+    stored = _at_registry(read)
+    if stored is None:
+        raise Stop(f"Central has no {entity} {record_id} of {npsn}.", REFUSED)
+    found = {"version": stored.version, "seq": stored.seq, "fields": stored.fields}
+    show.as_json({"entity": entity, "record_id": record_id, **found})
+
+
+@app.command("change")
+def change(
+    npsn: Npsn,
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON or JSONL files of officers' changes")],
+    actor: By = "petugas",
+    wait: Wait = 60.0,
+    json: AsJson = False,
+) -> None:
+    """Add, correct, confirm or remove records of a school; all of them or none."""
+    _submit(npsn, files.officer_changes(paths), actor, wait, json)
+
+
+@app.command("confirm")
+def confirm(
+    npsn: Npsn, entity: str, record_id: str,
+    version: Annotated[int, typer.Option("--version", help="The record's version as you read it")],
+    actor: By = "petugas", wait: Wait = 60.0, json: AsJson = False,
+) -> None:  # fmt: skip
+    """Confirm one person's identity: from then on it is central's."""
+    one = OfficerChange(entity=entity, record_id=record_id, op="confirm", version=version)
+    _submit(npsn, [one], actor, wait, json)
+
+
+def _submit(npsn: str, changes: list[OfficerChange], actor: str, wait: float, json: bool) -> None:
+    answer = asyncio.run(submit(CommandSettings().need("officer_amqp_url"), npsn, changes, actor, wait))
+    if json:
+        show.as_json({"type": answer.type, **answer.model_dump()})
+    elif isinstance(answer, OfficerChangeAccepted):
+        show.console.print(f"{len(answer.changes)} perubahan tersimpan di pusat · stored, seq {answer.head_seq}")
+    else:
+        for why in [*answer.problems, *(p for rejected in answer.changes for p in rejected.problems)]:
+            show.problem(why)
+    if isinstance(answer, OfficerChangeRejected):
+        raise Stop("", REFUSED)
+
+
+async def submit(
+    url: str, npsn: str, changes: list[OfficerChange], actor: str, wait: float
+) -> OfficerChangeAccepted | OfficerChangeRejected:
+    """Publish an officer's changes and wait for central's answer."""
+    async with at_central(url, npsn) as client:
+        event_id = await client.publish(
+            topology.OFFICERS,
+            f"change.{npsn}",
+            OfficerChangeSubmitted(actor=Actor(id=actor, role="officer"), changes=changes),
+        )
+        async for event in client.events(event_id, seconds=wait):
+            if isinstance(event.data, OfficerChangeAccepted | OfficerChangeRejected):
+                return event.data
+    raise AssertionError("the events end by an exception")
+
+
+def _at_registry(work: Callable[[Database], Awaitable[T]]) -> T:
+    async def run() -> T:
+        database = Database(CommandSettings().need("central_database_url"), pool=1)
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run())
+    except administration.Refused as refused:
+        raise Stop(f"{refused.problem.code} {refused.problem.text_id} · {refused.problem.text_en}", REFUSED) from refused
+
+
+def _show_code(npsn: str, code: str, json: bool) -> None:
+    if json:
+        show.as_json({"npsn": npsn, "code": code})
+    else:
+        show.console.print(f"Kode registrasi {npsn}: [bold]{code}[/] (ditampilkan sekali saja · shown only once)")

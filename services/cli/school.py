@@ -1,0 +1,339 @@
+"""A school's commands: publish, validate, sync, pull, status, register."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services import topology
+from services.cli import files, show
+from services.cli.client import Client, NoAnswer, at_site
+from services.cli.outcomes import FAILED, NOT_SET_UP, REFUSED, Stop
+from services.cli.settings import CommandSettings
+from services.database import Database
+from services.link import Channel
+from services.messages import (
+    Actor,
+    ChangeAccepted,
+    ChangeRejected,
+    ChangeSubmitted,
+    FieldsChange,
+    Kind,
+    Problem,
+    PullRequested,
+    SchoolRegister,
+    SchoolRegistered,
+    SessionCompleted,
+    SessionFailed,
+    SessionProgressed,
+    SessionRefusal,
+    SessionRefused,
+    SyncRequested,
+    ValidationCompleted,
+    ValidationRequested,
+)
+from services.replica import judging, registration
+from services.replica import status as standing
+
+Npsn = Annotated[str, typer.Argument(metavar="NPSN", help="The school's NPSN")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for the end; it goes on by itself after that")]
+By = Annotated[str, typer.Option("--actor", help="The person who does this")]
+
+
+def publish(
+    npsn: Npsn,
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON or JSONL files of changes")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files, publish nothing")] = False,
+    actor: By = "operator",
+    wait: Wait = 60.0,
+    json: AsJson = False,
+) -> None:
+    """Publish changes of a school's data and show what became of each."""
+    given = files.changes(paths)
+    if not given:
+        raise Stop("The files hold no changes.", 2)
+    if complaints := files.complaints(given):
+        raise Stop("Nothing was published:\n  " + "\n  ".join(complaints), REFUSED)
+    if dry_run:
+        _say(json, {"changes": len(given), "published": False}, f"{len(given)} perubahan terbaca, tidak ada yang dikirim")
+        return
+    settings = CommandSettings()
+    answers = asyncio.run(_publish(settings.need("amqp_url"), npsn, given, actor, wait))
+    accepted = sum(len(a.changes) for a in answers if isinstance(a, ChangeAccepted))
+    rejections = [a for a in answers if isinstance(a, ChangeRejected)]
+    if json:
+        show.as_json([{"type": a.type, **a.model_dump()} for a in answers])
+    else:
+        _show_answers(accepted, answers)
+    if rejections:
+        raise Stop("", REFUSED)
+
+
+async def _publish(
+    url: str, npsn: str, given: list[FieldsChange], actor: str, wait: float
+) -> list[ChangeAccepted | ChangeRejected]:
+    async with at_site(url, npsn) as client:
+        answers: list[ChangeAccepted | ChangeRejected] = []
+        for changes in files.in_events(given):
+            event_id = await client.publish(
+                topology.CHANGES,
+                f"change.{npsn}",
+                ChangeSubmitted(actor=Actor(id=actor, role="operator"), changes=changes),
+            )
+            answers += await _answers(client, event_id, len(changes), wait)
+        return answers
+
+
+async def _answers(client: Client, event_id: str, number: int, wait: float) -> list[ChangeAccepted | ChangeRejected]:
+    """The answers to one event: at most one of each kind, until every change has its own."""
+    answers: list[ChangeAccepted | ChangeRejected] = []
+    answered = 0
+    async for event in client.events(event_id, seconds=wait):
+        if isinstance(event.data, ChangeAccepted | ChangeRejected):
+            answers.append(event.data)
+            answered += len(event.data.changes)
+            if answered >= number or getattr(event.data, "problems", None):
+                break
+    return answers
+
+
+def _show_answers(accepted: int, answers: list[ChangeAccepted | ChangeRejected]) -> None:
+    show.console.print(f"{accepted} perubahan tersimpan · stored")
+    for answer in answers:
+        if isinstance(answer, ChangeRejected):
+            for why in answer.problems:
+                show.problem(why)
+            for rejected in answer.changes:
+                show.console.print(f"ditolak · rejected: {rejected.entity} {rejected.record_id}")
+                for why in rejected.problems:
+                    show.problem(why)
+    counts = answers[-1].counts if answers else None
+    if counts is not None:
+        show.console.print(
+            f"Sekolah kini: {counts.invalid} invalid, {counts.warning} peringatan, {counts.pending} belum terkirim"
+        )
+
+
+def validate(npsn: Npsn, wait: Wait = 60.0, json: AsJson = False) -> None:
+    """Judge the school now and list what is invalid."""
+    settings = CommandSettings()
+    verdict, found = asyncio.run(_validate(settings, npsn, wait))
+    if json:
+        show.as_json({**verdict.model_dump(), "list": [_finding(f) for f in found]})
+    else:
+        c = verdict.counts
+        show.console.print(f"{c.invalid} invalid, {c.warning} peringatan, {c.pending} belum terkirim")
+        if found:
+            show.table(
+                "Temuan · findings",
+                ("Aturan", "Sifat", "Entitas", "Isian", "Keterangan", "Yang harus dilakukan"),
+                [(f.rule, f.severity.value, f.entity, f.field or "", f.text("id"), f.todo("id")) for f in found],
+            )
+    if verdict.counts.invalid:
+        raise Stop("", REFUSED)
+
+
+async def _validate(settings: CommandSettings, npsn: str, wait: float) -> tuple[ValidationCompleted, list[Any]]:
+    async with at_site(settings.need("amqp_url"), npsn) as client:
+        event_id = await client.publish(topology.COMMANDS, f"validate.{npsn}", ValidationRequested())
+        verdict = None
+        async for event in client.events(event_id, seconds=wait):
+            if isinstance(event.data, ValidationCompleted):
+                verdict = event.data
+                break
+            if isinstance(event.data, ChangeRejected):
+                raise Stop(_sentence(event.data.problems[0]), REFUSED)
+    assert verdict is not None
+    database = Database(settings.need("site_database_url"), pool=1)
+    try:
+        async with database.transaction() as transaction:
+            return verdict, list(await judging.findings(transaction, npsn, None, 500))
+    finally:
+        await database.close()
+
+
+def sync(
+    npsn: Npsn, actor: Annotated[str, typer.Option("--actor", help="The principal who does this")] = "kepala sekolah",
+    role: Annotated[str, typer.Option("--role", help="principal (a sync needs it) or operator")] = "principal",
+    wait: Wait = 600.0, json: AsJson = False,
+) -> None:  # fmt: skip
+    """Sinkronisasi: send what changed here, receive what changed at the centre, end exactly equal."""
+    _session("sync", npsn, SyncRequested(actor=Actor.model_validate({"id": actor, "role": role})), wait, json)
+
+
+def pull(npsn: Npsn, actor: By = "operator", wait: Wait = 600.0, json: AsJson = False) -> None:
+    """Tarik data: take the centre's updates; nothing is ever sent."""
+    _session("pull", npsn, PullRequested(actor=Actor(id=actor, role="operator")), wait, json)
+
+
+def _session(kind: Kind, npsn: str, request: SyncRequested | PullRequested, wait: float, json: bool) -> None:
+    end = asyncio.run(follow(CommandSettings().need("amqp_url"), kind, npsn, request, wait, shown=not json))
+    if json:
+        show.as_json({"type": end.type, **end.model_dump()})
+    elif isinstance(end, SessionCompleted):
+        show_completed(end)
+    else:
+        show.problem(end.problem)
+        if isinstance(end, SessionRefused) and end.findings:
+            show.findings(end.findings)
+    if isinstance(end, SessionRefused):
+        raise Stop("", REFUSED)
+    if isinstance(end, SessionFailed):
+        raise Stop("", FAILED)
+
+
+async def follow(
+    url: str, kind: Kind, npsn: str, request: SyncRequested | PullRequested, wait: float, *, shown: bool
+) -> SessionCompleted | SessionRefused | SessionFailed:
+    """Ask for a session and follow it to its end, with live bars."""
+    async with at_site(url, npsn) as client:
+        with show.bars(shown=shown) as bars:
+            event_id = await client.publish(topology.COMMANDS, f"{kind}.{npsn}", request)
+            async for event in client.events(event_id, seconds=wait):
+                if isinstance(event.data, SessionProgressed):
+                    bars.update(event.data)
+                elif isinstance(event.data, SessionCompleted | SessionRefused | SessionFailed):
+                    return event.data
+    raise NoAnswer("The events stopped.")
+
+
+def show_completed(end: SessionCompleted) -> None:
+    """What a completed session did, and what its statement says."""
+    receipt = end.receipt
+    if end.kind == "sync":
+        show.console.print(f"[bold green]Sinkronisasi selesai[/] · synced: {end.sent} dikirim, {end.received} diterima")
+    else:
+        show.console.print(f"[bold green]Tarik data selesai[/] · pulled: {end.received} diterima, 0 dikirim")
+    if end.verdicts:
+        show.console.print("  " + ", ".join(f"{name}: {n}" for name, n in sorted(end.verdicts.items())))
+    show.console.print(f"  kedua sisi sama · both sides equal: seq {receipt['head_seq']}, root {receipt['root']}")
+    if end.kind == "pull" and end.unsent:
+        show.console.print(
+            f"[yellow]tarik data BUKAN sinkronisasi: {end.unsent} perubahan belum terkirim[/] · "
+            f"a pull is NOT a sync: {end.unsent} changes are not sent yet"
+        )
+    if end.outcome == "needs_review":
+        show.console.print("[yellow]Ada konflik atau penolakan yang perlu dilihat: selaras validate[/]")
+    elif end.kind == "sync" and end.unsent:
+        show.console.print(f"[yellow]{end.unsent} perubahan diketik selama sinkronisasi, belum terkirim[/]")
+
+
+def status(
+    npsn: Annotated[str | None, typer.Argument(metavar="[NPSN]", help="The school's NPSN")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Every school whose latest session failed")] = False,
+    json: AsJson = False,
+) -> None:
+    """Where a school stands; with --failed, which sessions need somebody."""
+    if failed == (npsn is not None):
+        raise Stop("Give an NPSN, or --failed.", 2)
+    found = asyncio.run(_status(CommandSettings().need("site_database_url"), npsn))
+    if json:
+        from dataclasses import asdict
+
+        show.as_json([asdict(f) for f in found] if failed else {**asdict(found[0]), "badge": found[0].badge()})
+    elif failed:
+        show.table(
+            "Sesi gagal · failed sessions",
+            ("NPSN", "Jenis", "Sebab", "Sejak"),
+            [(f.npsn, f.kind, f.reason or "", f.ended_at) for f in found],
+        )
+    else:
+        _show_status(found[0])
+
+
+async def _status(url: str, npsn: str | None) -> list[Any]:
+    database = Database(url, pool=1)
+    try:
+        if npsn is None:
+            return list(await standing.failed(database))
+        found = await standing.status(database, npsn)
+    finally:
+        await database.close()
+    if found is None:
+        raise Stop(f"{npsn} is not registered here: run `selaras register {npsn} --code CODE`.", NOT_SET_UP)
+    return [found]
+
+
+def _show_status(s: standing.Status) -> None:
+    show.table(
+        f"{s.nama} ({s.npsn})",
+        ("", ""),
+        [
+            ("invalid", s.invalid if s.judged else f"{s.invalid} (belum divalidasi lagi)"),
+            ("peringatan · warnings", s.warning),
+            ("belum terkirim · pending", s.pending),
+            ("konflik · held", s.held),
+            ("ditolak pusat · refused", s.refused),
+            ("sinkron terakhir · last sync", s.last_sync_at or "belum pernah · never"),
+            ("tarik terakhir · last pull", s.last_pull_at or "belum pernah · never"),
+            ("sesi terakhir · latest", ", ".join(f"{k}: {v.outcome} {v.reason or ''}".strip() for k, v in s.latest.items())),
+            ("seq", s.cursor),
+            ("root", s.root),
+        ],
+    )
+    if badge := s.badge():
+        show.console.print(f"[yellow]{badge}[/] · {s.badge('en')}")
+
+
+def register(
+    npsn: Npsn,
+    code: Annotated[str, typer.Option("--code", help="The registration code that central's officer gave")],
+    wait: Wait = 600.0,
+    json: AsJson = False,
+) -> None:
+    """Register this installation for a school, and bring its baseline in."""
+    settings = CommandSettings()
+    answer = asyncio.run(_register(settings, npsn, code))
+    if isinstance(answer, Problem):
+        if json:
+            show.as_json(answer.model_dump())
+        else:
+            show.problem(answer)
+        raise Stop("", REFUSED)
+    if not json:
+        show.console.print(f"{answer.nama} ({npsn}) terdaftar di instalasi ini · registered; data awal sedang diambil")
+    _session("pull", npsn, PullRequested(actor=Actor(id="operator", role="operator")), wait, json)
+
+
+async def _register(settings: CommandSettings, npsn: str, code: str) -> SchoolRegistered | Problem:
+    database = Database(settings.need("site_database_url"), pool=1)
+    central = Channel(settings.need("central_amqp_url"), source="/perintah")
+    try:
+        if await registration.is_registered(database, npsn):
+            raise Stop(f"{npsn} is registered here already.", REFUSED)
+        await central.start()
+        answer = await central.ask("register", npsn, SchoolRegister(code=code))
+        if isinstance(answer, SessionRefusal):
+            return answer.problem
+        assert isinstance(answer, SchoolRegistered)
+        await registration.register(
+            database, npsn, nama=answer.nama, install_id=answer.install_id, registration_no=answer.registration_no
+        )
+        return answer
+    finally:
+        await central.stop()
+        await database.close()
+
+
+def _finding(f: Any) -> dict[str, Any]:
+    return {
+        "rule": f.rule, "severity": f.severity.value, "entity": f.entity, "record_id": f.record_id, "field": f.field,
+        "text_id": f.text("id"), "text_en": f.text("en"), "next_id": f.todo("id"), "next_en": f.todo("en"),
+    }  # fmt: skip
+
+
+def _say(json: bool, value: dict[str, Any], sentence: str) -> None:
+    if json:
+        show.as_json(value)
+    else:
+        show.console.print(sentence)
+
+
+def _sentence(why: Problem) -> str:
+    return f"{why.code} {why.text_id} · {why.text_en}"
+
+

@@ -1,0 +1,34 @@
+"""What the command is told from outside. Each command asks only for what it needs.
+
+`make up` writes these to `.run/up.env`, so that `selaras` in the same folder speaks to what it started.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.settings import SettingsMissing
+
+UP_FILE = ".run/up.env"
+
+
+class CommandSettings(BaseSettings):
+    """Addresses that a person's command may need."""
+
+    model_config = SettingsConfigDict(env_prefix="SELARAS_", env_file=UP_FILE, extra="ignore", frozen=True)
+
+    amqp_url: str | None = Field(None, description="The site's broker, as this person's user: publish, sync, pull")
+    site_database_url: str | None = Field(None, description="The replica: status, dead, register")
+    central_amqp_url: str | None = Field(None, description="Central's broker, as the site's syncer user: register")
+    officer_amqp_url: str | None = Field(None, description="Central's broker, as an officer's user: officer")
+    central_database_url: str | None = Field(None, description="The registry: officer school, dead --side central")
+
+    def need(self, name: str) -> str:
+        """One of the addresses. Raises SettingsMissing in one sentence."""
+        value = getattr(self, name)
+        if not value:
+            raise SettingsMissing(
+                f"SELARAS_{name.upper()} is not set: set it, or run `make up` in another terminal and this command here."
+            )
+        return str(value)

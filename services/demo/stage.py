@@ -1,0 +1,211 @@
+"""What the demo's story stands on: the running system, a person's line to it, and what can be read back from it.
+
+Nothing here knows what should come out: it asks the broker, the replica, the registry and /metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from services import topology
+from services.central import administration, registry
+from services.cli.client import Client, at_central, at_site
+from services.database import Database
+from services.embedded.stack import Stack
+from services.link import Channel
+from services.messages import (
+    Actor,
+    ChangeAccepted,
+    ChangeRejected,
+    ChangeSubmitted,
+    FieldsChange,
+    Kind,
+    OfficerChange,
+    OfficerChangeAccepted,
+    OfficerChangeRejected,
+    OfficerChangeSubmitted,
+    PullRequested,
+    SchoolRegister,
+    SchoolRegistered,
+    SessionCompleted,
+    SessionFailed,
+    SessionProgressed,
+    SessionRefused,
+    SyncRequested,
+)
+from services.replica import registration
+from services.replica.status import Status, status
+
+PATIENCE_SECONDS = 60.0
+End = SessionCompleted | SessionRefused | SessionFailed
+
+
+class Stage:
+    """The system under the story, and the table of what was seen."""
+
+    def __init__(self, stack: Stack, console: Console) -> None:
+        self.stack = stack
+        self.console = console
+        self.replica = Database(stack.addresses.site_database, pool=2)
+        self.registry = Database(stack.addresses.central_database, pool=2)
+        self._seen: list[tuple[str, str, bool]] = []
+        self._step = ""
+
+    async def close(self) -> None:
+        """Close what the stage itself opened."""
+        await self.replica.close()
+        await self.registry.close()
+
+    # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def step(self, indonesian: str, english: str) -> None:
+        """Begin a step of the story."""
+        self._step = indonesian
+        self.console.print(f"\n[bold cyan]▌ {indonesian}[/]  [dim]{english}[/]")
+
+    def say(self, text: str) -> None:
+        """A line of the story."""
+        self.console.print(f"  {text}")
+
+    def check(self, what: str, holds: bool) -> None:
+        """Something that was seen, and whether it is as it should be."""
+        self._seen.append((self._step, what, holds))
+        self.console.print(f"  {'[green]✓[/]' if holds else '[bold red]✗[/]'} {what}")
+
+    def summary(self) -> bool:
+        """The table of what happened; True if all of it is as it should be."""
+        table = Table(title="Yang terjadi · what happened", title_justify="left", show_lines=False)
+        table.add_column("Langkah")
+        table.add_column("Terlihat · seen")
+        table.add_column("")
+        last = ""
+        for step, what, holds in self._seen:
+            table.add_row("" if step == last else step, what, "[green]✓[/]" if holds else "[bold red]✗[/]")
+            last = step
+        self.console.print()
+        self.console.print(table)
+        return bool(self._seen) and all(holds for _, _, holds in self._seen)
+
+    # ── doing, as people do it ───────────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def at(self, npsn: str) -> AsyncIterator[Client]:
+        """A line to the site, hearing the school's events."""
+        async with at_site(self.stack.addresses.of_site_command()["SELARAS_AMQP_URL"], npsn) as client:
+            yield client
+
+    async def register(self, npsn: str, code: str) -> None:
+        """`selaras register`: the code against an install_id, and the school's row."""
+        central = Channel(self.stack.addresses.of_site_command()["SELARAS_CENTRAL_AMQP_URL"], source="/demo")
+        await central.start()
+        try:
+            answer = await central.ask("register", npsn, SchoolRegister(code=code))
+        finally:
+            await central.stop()
+        if not isinstance(answer, SchoolRegistered):
+            raise RuntimeError(f"central answered the registration with {answer.type}")
+        await registration.register(
+            self.replica,
+            npsn,
+            nama=answer.nama,
+            install_id=answer.install_id,
+            registration_no=answer.registration_no,
+        )
+
+    async def publish(self, client: Client, changes: Sequence[FieldsChange]) -> tuple[int, list[str]]:
+        """The operator publishes changes; how many were stored, and the codes of those that were rejected."""
+        event_id = await client.publish(
+            topology.CHANGES,
+            f"change.{client.npsn}",
+            ChangeSubmitted(actor=Actor(id="operator", role="operator"), changes=list(changes)),
+        )
+        stored, codes = 0, []
+        async for event in client.events(event_id, seconds=PATIENCE_SECONDS):
+            if isinstance(event.data, ChangeAccepted):
+                stored += len(event.data.changes)
+            elif isinstance(event.data, ChangeRejected):
+                codes += [why.code for why in event.data.problems]
+                codes += [rejected.problems[0].code for rejected in event.data.changes]
+            if stored + len(codes) >= len(changes):
+                break
+        return stored, codes
+
+    async def ask(self, client: Client, kind: Kind, role: str) -> str:
+        """Somebody asks for a sync or a pull; the request's id."""
+        actor = Actor.model_validate({"id": role, "role": role})
+        request = SyncRequested(actor=actor) if kind == "sync" else PullRequested(actor=actor)
+        return await client.publish(topology.COMMANDS, f"{kind}.{client.npsn}", request)
+
+    async def end_of(self, client: Client, request_id: str) -> End:
+        """How the session ends."""
+        async for event in client.events(request_id, seconds=PATIENCE_SECONDS):
+            if isinstance(event.data, End):
+                return event.data
+        raise AssertionError("the events end by an exception")
+
+    async def first_progress(self, client: Client, request_id: str) -> SessionProgressed:
+        """The first sign that records of the session have been sent and answered."""
+        async for event in client.events(request_id, seconds=PATIENCE_SECONDS):
+            if isinstance(event.data, SessionProgressed) and event.data.sent:
+                return event.data
+        raise AssertionError("the events end by an exception")
+
+    async def session(self, client: Client, kind: Kind, role: str) -> End:
+        """Ask, and wait for the end."""
+        return await self.end_of(client, await self.ask(client, kind, role))
+
+    async def officer(self, npsn: str, changes: Sequence[OfficerChange]) -> OfficerChangeAccepted | OfficerChangeRejected:
+        """An officer of central changes records."""
+        async with at_central(self.stack.addresses.of_officer_command()["SELARAS_OFFICER_AMQP_URL"], npsn) as client:
+            event_id = await client.publish(
+                topology.OFFICERS,
+                f"change.{npsn}",
+                OfficerChangeSubmitted(actor=Actor(id="petugas", role="officer"), changes=list(changes)),
+            )
+            async for event in client.events(event_id, seconds=PATIENCE_SECONDS):
+                if isinstance(event.data, OfficerChangeAccepted | OfficerChangeRejected):
+                    return event.data
+        raise AssertionError("the events end by an exception")
+
+    # ── reading back ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def here(self, npsn: str) -> Status:
+        """The school as the replica has it."""
+        found = await status(self.replica, npsn)
+        if found is None:
+            raise RuntimeError(f"{npsn} is not in the replica")
+        return found
+
+    async def centre(self, npsn: str, as_of: Any = "head") -> administration.Description:
+        """The school as the registry has it."""
+        return await administration.describe(self.registry, npsn, as_of)
+
+    async def central_record(self, npsn: str, entity: str, record_id: str) -> registry.Stored:
+        """One record as central holds it."""
+        async with self.registry.transaction() as transaction:
+            return (await registry.read(transaction, npsn, [(entity, record_id)]))[(entity, record_id)]
+
+    async def equal(self, npsn: str) -> None:
+        """Check that both sides hold the same, by the roots each computes from its own rows."""
+        here, centre = await self.here(npsn), await self.centre(npsn)
+        self.check(
+            f"kedua sisi sama · both sides equal: seq {here.cursor} = {centre.head_seq}, root {here.root[:16]}… = {centre.root[:16]}…",
+            (here.cursor, here.root) == (centre.head_seq, centre.root),
+        )
+
+    async def metric(self, service: str, name: str, **labels: str) -> float:
+        """A value from a service's /metrics; 0 for a series that is not there."""
+        text = await asyncio.to_thread(self.stack.metrics, service)
+        total = 0.0
+        for line in text.splitlines():
+            match = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", line)
+            if match and all(f'{key}="{value}"' in match[1] for key, value in labels.items()):
+                total += float(match[2])
+        return total

@@ -1,0 +1,273 @@
+"""What can go wrong, what the broker does about it, and what a person does: the one catalogue.
+
+    SelarasError
+    ├── Transient            try again: nothing is wrong with the message
+    │   ├── DatabaseAway
+    │   ├── BrokerAway       (also: a publish that nobody confirmed in time)
+    │   └── CentralAway
+    └── Permanent            cannot help: the message goes to quarantine under its code
+        └── MessageRefused
+
+A refused change or a refused sync is neither: it is a *result*, a `Problem` in an answer. Every code below has a cause,
+who must act, and a next step, in Indonesian and English; the same code is in the event, the log, the metric's label
+and on the screen. The rules' codes (PD-01 ...) are in `services.rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["id", "en"]
+Who = Literal["operator", "kepala sekolah", "petugas", "ops", "pengirim"]
+
+
+class SelarasError(Exception):
+    """Anything that Selaras itself raises."""
+
+
+class Transient(SelarasError):
+    """Trouble that passes: the message is kept and handled again when the part that is away is back."""
+
+
+class DatabaseAway(Transient):
+    """The database does not answer, is starting, or broke off a transaction."""
+
+
+class BrokerAway(Transient):
+    """The broker does not answer, or did not confirm a message in time: it may or may not have arrived."""
+
+
+class CentralAway(Transient):
+    """Central did not answer a request in time (SYN-10)."""
+
+
+class Permanent(SelarasError):
+    """Trouble that trying again cannot mend. `code` is from CATALOGUE; `detail` names fields and limits, never values."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{code} {CATALOGUE[code].en}{': ' + detail if detail else ''}")
+
+
+class MessageRefused(Permanent):
+    """A message that no handler can take: it is put into quarantine under its MSG- code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A code's meaning. `{...}` in the texts are filled from the problem's own parameters."""
+
+    who: Who
+    id: str
+    en: str
+    next_id: str
+    next_en: str
+
+    def text(self, language: Language, params: Mapping[str, str]) -> str:
+        """What went wrong, in one sentence."""
+        return _fill(self.id if language == "id" else self.en, params)
+
+    def next_step(self, language: Language, params: Mapping[str, str]) -> str:
+        """What to do about it, in one sentence."""
+        return _fill(self.next_id if language == "id" else self.next_en, params)
+
+
+def _fill(text: str, params: Mapping[str, str]) -> str:
+    for name, value in params.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+CATALOGUE: Mapping[str, Explained] = {
+    # ── MSG: a message that cannot be taken ──────────────────────────────────────────────────────────────────────────
+    "MSG-01": Explained(
+        "pengirim", "Isi pesan bukan JSON yang dapat dibaca", "The body is not readable as strict JSON",
+        "Kirim ulang sebagai JSON UTF-8 tanpa kunci ganda, NaN, atau karakter NUL",
+        "Send it again as UTF-8 JSON without duplicate keys, NaN or NUL",
+    ),
+    "MSG-02": Explained(
+        "pengirim", "Amplop pesan (CloudEvents 1.0) tidak lengkap", "The CloudEvents 1.0 envelope is not complete",
+        "Isi specversion, id, source, type, subject (NPSN), dan data",
+        "Fill in specversion, id, source, type, subject (the NPSN) and data",
+    ),
+    "MSG-03": Explained(
+        "pengirim", "Jenis pesan tidak dikenal di antrean ini", "This queue does not know the message's type",
+        "Periksa nama dan versi jenis pesan, lihat docs/messages.md",
+        "Check the type's name and version against docs/messages.md",
+    ),
+    "MSG-04": Explained(
+        "pengirim", "Pengirim tidak disebut (user_id)", "The sender is not named (user_id)",
+        "Setel properti user_id dengan nama pengguna RabbitMQ Anda",
+        "Set the property user_id to your RabbitMQ user's name",
+    ),
+    "MSG-05": Explained(
+        "pengirim", "Pengirim tidak berhak berbicara untuk sekolah ini", "The sender may not speak for this school",
+        "Minta ops memasukkan pengguna ini untuk sekolah yang dimaksud",
+        "Ask ops to enter this user for the school that is meant",
+    ),
+    "MSG-06": Explained(
+        "pengirim", "Routing key dan subject menyebut sekolah yang berbeda",
+        "The routing key and the subject name different schools",
+        "Samakan routing key dengan subject", "Make the routing key and the subject agree",
+    ),
+    "MSG-07": Explained(
+        "pengirim", "Pesan melebihi batas ukuran", "The message is larger than the limit",
+        "Bagi menjadi beberapa pesan (paling besar 1 MiB, 1.000 perubahan)",
+        "Split it into several messages (1 MiB and 1,000 changes at most)",
+    ),
+    "MSG-08": Explained(
+        "pengirim", "Id pesan ini sudah dipakai untuk isi yang lain", "This id was used before for other content",
+        "Beri id baru untuk isi baru", "Give new content a new id",
+    ),
+    "MSG-09": Explained(
+        "pengirim", "Data pesan tidak sesuai bentuknya", "The message's data do not have its form",
+        "Perbaiki isian yang disebut, lihat docs/messages.md", "Mend the field that is named, see docs/messages.md",
+    ),
+    "MSG-10": Explained(
+        "pengirim", "Lebih dari 1.000 perubahan dalam satu pesan", "More than 1,000 changes in one message",
+        "Bagi menjadi beberapa pesan", "Split it into several messages",
+    ),
+    "MSG-11": Explained(
+        "ops", "Layanan gagal menangani pesan ini", "The service failed on this message",
+        "Baca sebabnya (selaras dead show), perbaiki, lalu ulangi (selaras dead replay)",
+        "Read the cause (selaras dead show), mend it, then replay (selaras dead replay)",
+    ),
+    "MSG-12": Explained(
+        "ops", "Broker mengeluarkan pesan ini dari antreannya", "The broker took this message out of its queue",
+        "Lihat alasannya (selaras dead show), lalu ulangi (selaras dead replay)",
+        "See the reason (selaras dead show), then replay (selaras dead replay)",
+    ),
+    # ── UBAH: a change that may not be made ──────────────────────────────────────────────────────────────────────────
+    "UBAH-01": Explained(
+        "operator", "Entitas {entity} tidak dikenal", "The entity {entity} is not known",
+        "Periksa nama entitas, lihat docs/entities.md", "Check the entity's name against docs/entities.md",
+    ),
+    "UBAH-02": Explained(
+        "operator", "Isian {field} tidak dikenal", "The field {field} is not known",
+        "Periksa nama isian, lihat docs/entities.md", "Check the field's name against docs/entities.md",
+    ),
+    "UBAH-03": Explained(
+        "operator", "Nilai {field} tidak muat di kolomnya ({expected})", "The value of {field} does not fit ({expected})",
+        "Perbaiki jenis atau panjang nilainya", "Mend the value's type or length",
+    ),
+    "UBAH-04": Explained(
+        "operator", "{field} terkunci: hanya dapat diubah melalui {channel}",
+        "{field} is locked: it can be changed through {channel} only",
+        "Ajukan perbaikan melalui {channel}, lalu tarik data", "Ask for the correction through {channel}, then pull",
+    ),
+    "UBAH-05": Explained(
+        "operator", "{field} menunjuk data yang tidak ada", "{field} refers to a record that is not there",
+        "Kirim dulu data yang ditunjuk, atau perbaiki id-nya", "Send the record it refers to first, or mend the id",
+    ),
+    "UBAH-06": Explained(
+        "operator", "{entity} ini tidak boleh dihapus", "This {entity} may not be deleted",
+        "Isi jenis_keluar dan tanggalnya; penghapusan hanya melalui {channel}",
+        "Fill in jenis_keluar and its date; deletion is through {channel} only",
+    ),
+    "UBAH-07": Explained(
+        "operator", "Tidak ada yang dapat dihapus dengan id ini", "There is nothing to delete under this id",
+        "Periksa record_id", "Check the record_id",
+    ),
+    "UBAH-08": Explained(
+        "operator", "Sekolah ini belum terdaftar di instalasi ini", "This school is not registered at this installation",
+        "Jalankan: selaras register NPSN --code KODE", "Run: selaras register NPSN --code CODE",
+    ),
+    "UBAH-09": Explained(
+        "operator", "{entity} adalah data pusat", "{entity} is central's data",
+        "Perubahan hanya melalui {channel}, lalu tarik data", "It is changed through {channel} only, then pull",
+    ),
+    "UBAH-10": Explained(
+        "operator", "record_id bukan UUID huruf kecil", "record_id is not a lower-case UUID",
+        "Beri UUID huruf kecil", "Give a lower-case UUID",
+    ),
+    "UBAH-11": Explained(
+        "operator", "Pengguna ini tidak berperan operator di sekolah ini", "This user is not an operator of this school",
+        "Minta ops memberi peran operator", "Ask ops to give the operator's role",
+    ),
+    "UBAH-12": Explained(
+        "ops", "Perubahan merujuk versi yang tidak pernah ada di pusat", "The change builds on a version central never had",
+        "Laporkan ke ops: pelanggaran invarian", "Tell ops: an invariant is violated",
+    ),
+    # ── SYN: what an operator meets when asking for a sync or a pull ─────────────────────────────────────────────────
+    "SYN-01": Explained(
+        "operator", "Sinkronisasi tidak dapat dilakukan, masih ada {n} data invalid",
+        "The sync cannot be done, {n} records are still invalid",
+        "Perbaiki data invalid (selaras validate NPSN), lalu sinkronkan lagi; tarik data tetap dapat dilakukan",
+        "Mend the invalid records (selaras validate NPSN), then sync again; a pull is still possible",
+    ),
+    "SYN-02": Explained(
+        "kepala sekolah", "Sinkronisasi hanya dapat dilakukan oleh akun Kepala Sekolah",
+        "A sync can be done by the principal's account only",
+        "Minta Kepala Sekolah atau PLT menjalankan sinkronisasi", "Ask the principal or acting principal to sync",
+    ),
+    "SYN-03": Explained(
+        "ops", "Versi aplikasi tidak sesuai, perbarui ke {version}", "The version does not fit, update to {version}",
+        "Perbarui Selaras di sekolah ini", "Update Selaras at this school",
+    ),
+    "SYN-04": Explained(
+        "operator", "Kode registrasi ditolak", "The registration code was refused",
+        "Minta kode registrasi baru dari petugas pusat", "Ask central's officer for a new registration code",
+    ),
+    "SYN-06": Explained(
+        "operator", "Instalasi lain sudah terdaftar untuk sekolah ini", "Another installation is registered for this school",
+        "Pakai instalasi yang terdaftar, atau minta kode registrasi baru",
+        "Use the registered installation, or ask for a new registration code",
+    ),
+    "SYN-10": Explained(
+        "ops", "Pusat tidak dapat dihubungi sejak {since}", "Central has been out of reach since {since}",
+        "Tunggu: dicoba lagi otomatis {retry_at}", "Wait: the next try is by itself at {retry_at}",
+    ),
+    "SYN-11": Explained(
+        "operator", "Registrasi sekolah belum lengkap", "The school's registration is not complete",
+        "Jalankan: selaras register NPSN --code KODE", "Run: selaras register NPSN --code CODE",
+    ),
+    "SYN-12": Explained(
+        "operator", "Masih ada {n} konflik yang harus diputuskan", "{n} conflicts are still to be decided",
+        "Ketik nilai yang benar pada isian yang konflik, lalu sinkronkan lagi",
+        "Type the right value into each field in conflict, then sync again",
+    ),
+    "SYN-20": Explained(
+        "ops", "Sekolah dan pusat tidak sama setelah pertukaran ({entities})",
+        "School and central are not equal after the exchange ({entities})",
+        "Tidak ada data yang hilang; ops memeriksa, lalu sinkronkan lagi",
+        "Nothing is lost; ops look into it, then sync again",
+    ),
+    "SYN-21": Explained(
+        "ops", "Sesi terhenti karena kesalahan layanan", "The session stopped on an error of the service",
+        "Sinkronkan lagi; bila berulang, hubungi ops", "Sync again; tell ops if it comes back",
+    ),
+    "SYN-22": Explained(
+        "ops", "Sesi berkali-kali digantikan oleh sesi lain", "The session was replaced by another one again and again",
+        "Periksa apakah ada dua instalasi untuk sekolah ini", "Check whether this school has two installations",
+    ),
+    # ── PUSAT: officers' commands at central ─────────────────────────────────────────────────────────────────────────
+    "PUSAT-01": Explained(
+        "petugas", "Data sudah berubah (versi kini {version})", "The record has changed (its version is now {version})",
+        "Baca lagi datanya, lalu ulangi perubahan", "Read the record again, then repeat the change",
+    ),
+    "PUSAT-02": Explained(
+        "petugas", "Tidak boleh dihapus: sudah terverifikasi atau masih dirujuk data lain",
+        "It may not be removed: it is confirmed, or other records refer to it",
+        "Isi jenis_keluar, atau hapus dulu data yang merujuk", "Fill in jenis_keluar, or remove what refers to it first",
+    ),
+    "PUSAT-03": Explained(
+        "petugas", "Pengguna ini bukan petugas pusat", "This user is not an officer of central",
+        "Minta ops memberi peran petugas", "Ask ops to give the officer's role",
+    ),
+    "PUSAT-04": Explained(
+        "petugas", "Sekolah tidak terdaftar di pusat", "The school is not registered at central",
+        "Jalankan: selaras officer school add NPSN --baseline FILE", "Run: selaras officer school add NPSN --baseline FILE",
+    ),
+    "PUSAT-05": Explained(
+        "petugas", "Sekolah sudah terdaftar di pusat", "The school is registered at central already",
+        "Minta kode baru: selaras officer school code NPSN", "Ask for a new code: selaras officer school code NPSN",
+    ),
+    "PUSAT-06": Explained(
+        "petugas", "Baris {line} berkas baseline tidak dapat dibaca: {reason}",
+        "Line {line} of the baseline file cannot be read: {reason}",
+        "Perbaiki baris itu; tidak ada yang disimpan", "Mend that line; nothing was stored",
+    ),
+}  # fmt: skip

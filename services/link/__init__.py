@@ -1,0 +1,14 @@
+"""A site's line to central: open, fetch, verify, and the workers that run sessions over it. There is no push here.
+
+channel   requests and their answers
+session   the steps that a sync and a pull share
+requests  how a request becomes a row
+workers   takes requests, keeps leases, retries, and announces how sessions end
+"""
+
+from services.link.channel import Channel
+from services.link.requests import take_request
+from services.link.session import Failed, Progress, Refused, Session, Stale
+from services.link.workers import Workers
+
+__all__ = ["Channel", "Failed", "Progress", "Refused", "Session", "Stale", "Workers", "take_request"]

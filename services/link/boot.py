@@ -1,0 +1,56 @@
+"""The wiring that a syncer and a puller share: replica, line to central, workers, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.broker import Handlers
+from services.database import Database
+from services.link.channel import Channel
+from services.link.settings import LinkSettings
+from services.link.workers import Run, Workers
+from services.messages import Kind
+from services.metrics import SessionMetrics
+from services.replica.requests import Requests
+from services.replica.sessions import Replica
+from services.runtime import Service
+
+TakeRequests = Callable[[Database, Requests, Workers], Handlers]
+
+
+def session_service(name: str, kind: Kind, settings: LinkSettings, run: Run, handlers: TakeRequests) -> Service:
+    """A service that answers requests of one kind with sessions run by `run`."""
+    database = Database(settings.site_database_url, pool=settings.database_pool + settings.sessions, name=name)
+    service = Service(name, settings, database)
+    requests = Requests(database, lease_seconds=settings.lease_seconds)
+    central = Channel(
+        settings.central_amqp_url,
+        source=f"/{settings.site}/{name}",
+        answer_seconds=settings.answer_seconds,
+        confirm_seconds=settings.confirm_seconds,
+    )
+    metrics = SessionMetrics(service.registry, settings.site, (kind,))
+    workers = Workers(
+        kind,
+        run,
+        requests=requests,
+        replica=Replica(requests),
+        central=central,
+        publisher=service.publisher,
+        metrics=metrics,
+        number=settings.sessions,
+    )
+
+    async def refresh() -> None:
+        values = await requests.gauges(metrics.kinds)
+        metrics.pending.replace(values["pending"])
+        metrics.oldest.replace(values["oldest"])
+        metrics.failed.replace(values["failed"])
+        metrics.refused.replace(values["refused"])
+        metrics.last_success.replace(values["last_success"])
+
+    service.part(central)
+    service.serve(handlers(database, requests, workers), prefetch={})
+    service.work(workers.work)
+    service.scrape(refresh)
+    return service

@@ -1,0 +1,91 @@
+"""Requests to central and their answers, over one reply queue of this process.
+
+The queue is exclusive and named at random; it is bound to `selaras.replies` under `<user>.<process>`, which is the
+`reply_to` of every request. Central's broker lets no other user read it or write to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+from services import topology, wire
+from services.broker import PublishRefused, user_of
+from services.errors import BrokerAway, CentralAway, MessageRefused
+from services.listener import Listener
+from services.messages import Message
+from services.wire import Event
+
+SENDS = 3
+"""A request is sent this often under the same id before central counts as out of reach; every request may be repeated."""
+REFUSED_PAUSE_SECONDS = 0.5
+
+
+class Channel:
+    """One process's requests to central. `url` is central's broker as this site's own user."""
+
+    def __init__(self, url: str, *, source: str, answer_seconds: float = 10.0, confirm_seconds: float = 10.0) -> None:
+        self._answer_seconds = answer_seconds
+        self._reply_to = f"{user_of(url)}.{secrets.token_hex(8)}"
+        self._waiting: dict[str, asyncio.Future[Message]] = {}
+        self._listener = Listener(
+            url,
+            prefix="reply",
+            bindings=[(topology.REPLIES, self._reply_to)],
+            heard=self._answered,
+            unreadable=self._not_readable,
+            source=source,
+            confirm_seconds=confirm_seconds,
+        )
+
+    async def start(self) -> None:
+        """Connect and listen for answers. Waits for a broker that is not up yet."""
+        await self._listener.start()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._listener.stop()
+
+    async def ask(self, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:  # noqa: A002
+        """Send `request` (routing key `<user>.<verb>`) and wait for its answer, sending it again under the same id.
+
+        Raises CentralAway when nothing answers `SENDS` times `answer_seconds`, MessageRefused for an unreadable answer.
+        """
+        request_id = id or wire.new_id()
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = answer
+        trouble = "no answer"
+        try:
+            for _ in range(SENDS):
+                try:
+                    await self._listener.publisher.announce(
+                        topology.CENTRAL,
+                        f"{self._listener.user}.{verb}",
+                        request,
+                        subject=npsn,
+                        id=request_id,
+                        reply_to=self._reply_to,
+                        correlation_id=request_id,
+                    )
+                    async with asyncio.timeout(self._answer_seconds):
+                        return await asyncio.shield(answer)
+                except TimeoutError:
+                    trouble = "no answer"
+                except (BrokerAway, PublishRefused) as error:
+                    trouble = str(error)
+                    await asyncio.sleep(REFUSED_PAUSE_SECONDS)
+        finally:
+            del self._waiting[request_id]
+        raise CentralAway(trouble)
+
+    def _answered(self, event: Event[Any]) -> None:
+        """Late answers, and the second answer to a request that was sent twice, find nobody waiting."""
+        waiting = self._waiting.get(event.correlation_id or "")
+        if waiting is not None and not waiting.done():
+            waiting.set_result(event.data)
+
+    def _not_readable(self, correlation_id: str | None, error: MessageRefused) -> None:
+        waiting = self._waiting.get(correlation_id or "")
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(error)

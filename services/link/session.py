@@ -1,0 +1,182 @@
+"""The steps that a sync and a pull share: open, fetch, verify. Central's answers come out as values or as one of three ends.
+
+Refused  central (or the gate) will have no session now: a result, told to the operator
+Failed   the exchange stopped on something that is for ops
+Stale    another session is the school's current one: this attempt is over
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from services import wire
+from services.errors import CentralAway, SelarasError
+from services.link.channel import Channel
+from services.messages import (
+    PROTOCOL_VERSION,
+    Blocking,
+    LineageEntry,
+    Message,
+    Problem,
+    SessionBehind,
+    SessionDifferent,
+    SessionEqual,
+    SessionFetch,
+    SessionGranted,
+    SessionOpen,
+    SessionPage,
+    SessionRefusal,
+    SessionStale,
+    SessionVerify,
+)
+from services.problems import problem
+from services.replica.requests import Job
+from services.replica.sessions import Replica
+from services.rules import RULES_VERSION
+
+PAGE_RECORDS = 1000
+"""Records asked for in one FETCH; central may send fewer."""
+VERIFY_ROUNDS = 10
+"""Times a session fetches again because central moved on while it was verifying."""
+
+
+class Refused(SelarasError):
+    """The session is refused; the operator is told why and what to do."""
+
+    def __init__(self, why: Problem, findings: tuple[Blocking, ...] = ()) -> None:
+        super().__init__(why.code)
+        self.problem = why
+        self.findings = findings
+
+
+class Failed(SelarasError):
+    """The session stopped; the next one goes on from what is stored. `entities`: where the two sides differ, if they do."""
+
+    def __init__(self, why: Problem, entities: tuple[str, ...] = ()) -> None:
+        super().__init__(why.code)
+        self.problem = why
+        self.entities = entities
+
+
+class Stale(SelarasError):
+    """Central answers to another session of this school."""
+
+
+@dataclass
+class Progress:
+    """Records done and known of, per direction."""
+
+    received: int = 0
+    to_receive: int = 0
+    sent: int = 0
+    to_send: int = 0
+
+
+@dataclass
+class Session:
+    """One session of one school with central, as central granted it.
+
+    `report` is told how far it is, `count` each record's (entity, verdict); a record that came down counts as `received`.
+    """
+
+    job: Job
+    central: Channel
+    replica: Replica
+    report: Callable[[Progress], Awaitable[None]]
+    count: Callable[[str, str], None]
+    number: int = 0
+    incarnation: str = ""
+    cursor: int = 0
+    batch_records: int = 500
+    batch_bytes: int = 1024 * 1024
+    progress: Progress = field(default_factory=Progress)
+    verdicts: Counter[str] = field(default_factory=Counter)
+
+    async def open(self) -> SessionPage:
+        """OPEN; the first page. Raises Refused, CentralAway."""
+        school = await self.replica.school(self.job)
+        granted = await self._ask(
+            "open",
+            SessionOpen(
+                install_id=school.install_id,
+                kind=self.job.kind,  # type: ignore[arg-type]
+                protocol_version=PROTOCOL_VERSION,
+                rules_version=RULES_VERSION,
+                lineage=[LineageEntry.model_validate(entry) for entry in school.lineage],
+                cursor=school.cursor,
+                highest_seq=school.highest_seq,
+                marks=school.marks,
+                clock=wire.now_text(),
+                actor=self.job.actor,
+            ),
+        )
+        if isinstance(granted, SessionRefusal):
+            raise Refused(granted.problem)
+        if not isinstance(granted, SessionGranted):
+            raise CentralAway(f"answered OPEN with {granted.type}")
+        self.number = granted.session
+        self.incarnation = granted.incarnation
+        self.batch_records = granted.limits.records
+        self.batch_bytes = granted.limits.bytes
+        await self.replica.begin(self.job, granted.lineage)
+        return granted.page
+
+    async def fetch(self, page: SessionPage, *, first: bool) -> None:
+        """Take in `page` and all that follow it. `first`: this is the session's first FETCH, which settles what is in doubt."""
+        while True:
+            self.progress.to_receive = max(self.progress.to_receive, self.progress.received + len(page.rows))
+            self.progress.received += await self.replica.absorb_page(self.job, page, clear_doubt=first)
+            self.cursor = page.cursor
+            for row in page.rows:
+                self.count(row.entity, "received")
+            if page.rows:
+                await self.report(self.progress)
+            if page.complete:
+                return
+            page = await self._fetch_one(page.cursor)
+
+    async def _fetch_one(self, cursor: int) -> SessionPage:
+        answer = await self._ask(
+            "fetch",
+            SessionFetch(session=self.number, incarnation=self.incarnation, cursor=cursor, limit=PAGE_RECORDS),
+        )
+        if not isinstance(answer, SessionPage):
+            raise CentralAway(f"answered FETCH with {answer.type}")
+        return answer
+
+    async def verify(self) -> dict[str, Any]:
+        """VERIFY until both sides are equal at the same seq; central's statement. Raises Failed when they are not equal."""
+        for _ in range(VERIFY_ROUNDS):
+            here = await self.replica.standing(self.job)
+            answer = await self._ask(
+                "verify",
+                SessionVerify(
+                    session=self.number,
+                    incarnation=self.incarnation,
+                    cursor=here.cursor,
+                    root=here.root,
+                    unsent=here.unsent,
+                    held=here.held,
+                    refused=here.refused,
+                ),
+            )
+            if isinstance(answer, SessionEqual):
+                return answer.statement
+            if isinstance(answer, SessionDifferent):
+                raise Failed(problem("SYN-20", entities=", ".join(answer.entities)), tuple(answer.entities))
+            if not isinstance(answer, SessionBehind):
+                raise CentralAway(f"answered VERIFY with {answer.type}")
+            await self.fetch(await self._fetch_one(here.cursor), first=False)
+        raise Stale
+
+    async def _ask(self, verb: str, request: Message) -> Message:
+        answer = await self.central.ask(verb, self.job.npsn, request)
+        if isinstance(answer, SessionStale):
+            raise Stale
+        return answer
+
+
+__all__ = ["Failed", "Progress", "Refused", "Session", "Stale"]

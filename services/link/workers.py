@@ -1,0 +1,214 @@
+"""The workers that answer requests: take one under the school's lease, run its session, announce how it ended.
+
+Central out of reach does not fail a session: it waits, with growing, jittered pauses. The end of a session is a row
+first; the announcement is made from the row and marked after the broker's confirm, so a crash between the two
+announces it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services import topology, wire
+from services.broker import Publisher, PublishRefused
+from services.errors import CentralAway, DatabaseAway, Transient
+from services.link.channel import Channel
+from services.link.session import Failed, Progress, Refused, Session, Stale
+from services.messages import SCHEMA, Cause, Kind, Message, Problem
+from services.metrics import SessionMetrics
+from services.problems import problem
+from services.replica.requests import Ending, Job, LeaseLost, Requests
+from services.replica.sessions import Replica
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 300.0
+MOST_STALE_ATTEMPTS = 5
+"""Attempts that another session replaced before the request fails with SYN-22."""
+
+Run = Callable[[Session], Awaitable[None]]
+"""A whole session, from OPEN to the row that ends it. Raises Refused, Failed, Stale, CentralAway, LeaseLost."""
+
+
+class Workers:
+    """The sessions of one kind in this process: at most `number` at once."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        run: Run,
+        *,
+        requests: Requests,
+        replica: Replica,
+        central: Channel,
+        publisher: Publisher,
+        metrics: SessionMetrics,
+        number: int,
+    ) -> None:
+        self.kind = kind
+        self._run = run
+        self._requests = requests
+        self._replica = replica
+        self._central = central
+        self._publisher = publisher
+        self._metrics = metrics
+        self._number = number
+        self._holder = secrets.token_hex(8)
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is a new request: do not wait for the sweep."""
+        self._wake.set()
+
+    async def work(self, stopping: asyncio.Event) -> None:
+        """Answer requests until told to stop; sessions under way are then given a moment, and taken up again later."""
+        running: set[asyncio.Task[None]] = set()
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            while not stopping.is_set():
+                try:
+                    await self._announce_ends()
+                    while len(running) < self._number and (job := await self._requests.take(self.kind, self._holder)):
+                        task = asyncio.create_task(self._answer(job))
+                        running.add(task)
+                        task.add_done_callback(running.discard)
+                        task.add_done_callback(lambda _task: self._wake.set())
+                except (Transient, PublishRefused) as error:
+                    log.warning("%s worker waits: %s", self.kind, error)
+                self._wake.clear()
+                wake = asyncio.create_task(self._wake.wait())
+                await asyncio.wait([stop, wake], timeout=SWEEP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                wake.cancel()
+            if running:
+                await asyncio.wait(running)
+        finally:
+            stop.cancel()
+            for task in running:
+                task.cancel()
+
+    async def refuse(self, npsn: str, request_id: str, cause: Cause, why: Problem) -> None:
+        """End a request that is no session: announced like any other end."""
+        message = self._message("refused", cause=cause, kind=self.kind, problem=why, findings=[])
+        await self._requests.refuse(npsn, request_id, self.kind, why.code, message.model_dump())
+
+    async def announce_end(self, request_id: str) -> None:
+        """Announce the end of one request, if it has ended: its message came again."""
+        for ending in await self._requests.unannounced(self.kind, request_id):
+            await self._announce(ending)
+
+    async def _answer(self, job: Job) -> None:
+        self._metrics.attempts.labels(self._metrics.site, self.kind).inc()
+        heartbeat = asyncio.create_task(self._keep_lease(job))
+        try:
+            await self._tell(job, "started", cause=job.cause, kind=self.kind, attempt=job.attempt)
+            await self._conclude(job)
+            await self._announce_ends()
+        except LeaseLost:
+            log.info("another session took over", extra={"session": job.id})
+        except (Transient, PublishRefused) as error:
+            log.warning("session left for the next sweep: %s", error, extra={"session": job.id})
+        finally:
+            heartbeat.cancel()
+
+    async def _conclude(self, job: Job) -> None:
+        """Run the session and write its end, or put it off."""
+        session = Session(
+            job, self._central, self._replica, report=lambda done: self._report(job, done), count=self._count
+        )
+        try:
+            await self._run(session)
+        except Refused as end:
+            message = self._message(
+                "refused", cause=job.cause, kind=self.kind, problem=end.problem, findings=list(end.findings)
+            )
+            await self._replica.end(job, "refused", end.problem, message.model_dump())
+        except Failed as end:
+            for entity in end.entities:
+                self._metrics.divergence.labels(self._metrics.site, entity).inc()
+            await self._fail(job, end.problem)
+        except Stale:
+            if job.attempt >= MOST_STALE_ATTEMPTS:
+                await self._fail(job, problem("SYN-22"))
+            else:
+                await self._requests.wait(job, seconds=_pause(job.attempt), unreachable=False)
+        except CentralAway:
+            await self._wait_for_central(job)
+        except (DatabaseAway, LeaseLost):
+            raise
+        except Exception:
+            log.exception("the session stopped", extra={"session": job.id})
+            await self._fail(job, problem("SYN-21"))
+
+    async def _fail(self, job: Job, why: Problem) -> None:
+        self._metrics.failures.labels(self._metrics.site, self.kind, why.code).inc()
+        message = self._message("failed", cause=job.cause, kind=self.kind, problem=why)
+        await self._replica.end(job, "failed", why, message.model_dump())
+
+    async def _wait_for_central(self, job: Job) -> None:
+        seconds = _pause(job.attempt)
+        await self._requests.wait(job, seconds=seconds, unreachable=True)
+        now = datetime.now(UTC)
+        since = job.unreachable_since or now
+        why = problem(
+            "SYN-10",
+            since=since.isoformat(timespec="seconds"),
+            retry_at=(now + timedelta(seconds=seconds)).isoformat(timespec="seconds"),
+        )
+        await self._tell(
+            job, "progressed", cause=job.cause, kind=self.kind, received=0, to_receive=0, sent=0, to_send=0, waiting=why
+        )
+
+    async def _report(self, job: Job, done: Progress) -> None:
+        await self._requests.progress(job, vars(done))
+        await self._tell(job, "progressed", cause=job.cause, kind=self.kind, **vars(done))
+
+    def _count(self, entity: str, verdict: str) -> None:
+        self._metrics.records.labels(self._metrics.site, self.kind, entity, verdict).inc()
+
+    async def _keep_lease(self, job: Job) -> None:
+        """Put off the lease's expiry while the session lives; a lost lease shows at the session's next transaction."""
+        while True:
+            await asyncio.sleep(self._requests.lease_seconds / 3)
+            with contextlib.suppress(DatabaseAway):
+                await self._requests.keep_lease(job)
+
+    async def _announce_ends(self) -> None:
+        for ending in await self._requests.unannounced(self.kind):
+            await self._announce(ending)
+
+    async def _announce(self, ending: Ending) -> None:
+        stage = ending.outcome if ending.outcome in ("refused", "failed") else "completed"
+        message = SCHEMA[f"{self.kind}.{stage}.v1"].model_validate(ending.data)
+        await self._publish(ending.npsn, stage, message, event_id=f"{ending.id}-end")
+        if await self._requests.announced(ending):
+            self._metrics.completed.labels(self._metrics.site, self.kind, ending.outcome).inc()
+            self._metrics.duration.labels(self._metrics.site, self.kind, ending.outcome).observe(ending.seconds)
+
+    async def _tell(self, job: Job, stage: str, **data: Any) -> None:
+        """Say how it goes. Nothing depends on it, so a broker that is away does not stop the session."""
+        try:
+            await self._publish(job.npsn, stage, self._message(stage, **data), event_id=wire.new_id())
+        except (Transient, PublishRefused) as error:
+            log.debug("not told: %s", error)
+
+    async def _publish(self, npsn: str, stage: str, message: Message, *, event_id: str) -> None:
+        await self._publisher.announce(
+            topology.EVENTS, f"{self.kind}.{stage}.{npsn}", message, subject=npsn, id=event_id, mandatory=False
+        )
+
+    def _message(self, stage: str, **data: Any) -> Message:
+        return SCHEMA[f"{self.kind}.{stage}.v1"](**data)
+
+
+def _pause(attempt: int) -> float:
+    """Seconds until the next attempt: doubling, bounded, and different for every school."""
+    return float(min(FIRST_RETRY_SECONDS * 2 ** (attempt - 1), LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0))  # noqa: S311

@@ -1,0 +1,548 @@
+"""Every message that crosses the broker: its versioned type and the shape of its data.
+
+All are CloudEvents 1.0 in structured JSON (`services.wire`); `subject` is the school's npsn. A message is a promise:
+fields are only ever added, and tests/messages/ holds a golden body for each that is never edited. `schema` below maps
+every type to its model.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROTOCOL_VERSION = 1
+"""The exchange protocol that this release speaks (docs/protocol.md)."""
+
+MAX_CHANGES = 1000
+"""Changes in one `change.submitted.v1` or `officer.change.submitted.v1`."""
+
+Npsn = Annotated[str, Field(pattern=r"^(\d{8}|[PK]\d{7}|NP\d{6})$")]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Kind = Literal["sync", "pull"]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """A piece of a message. What a newer release adds is passed over."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class Message(Part):
+    """The data of one message; `type` is its explicit name on the wire, never derived from the class."""
+
+    type: ClassVar[str]
+
+
+# ── Operators and the validator ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Actor(Part):
+    """The person behind a message, named by a console or command that may speak for people; else the broker's user is."""
+
+    id: Text
+    role: Literal["operator", "principal", "officer"] | None = None
+
+
+class FieldsChange(Part):
+    """One change an operator makes: only the fields that change; null empties a field. `op` delete carries none."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    entity: Text
+    record_id: Text
+    op: Literal["upsert", "delete"] = "upsert"
+    fields: dict[str, Any] = {}
+
+
+class ChangeSubmitted(Message):
+    """operator → validator: 1 to 1,000 changes of one school's data."""
+
+    type = "change.submitted.v1"
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    actor: Actor | None = None
+    changes: Annotated[list[FieldsChange], Field(min_length=1)]
+
+
+class Problem(Part):
+    """Why something was not done: a code of `services.errors` or of the rules, the field, both texts, and what to do."""
+
+    code: str
+    field: str | None = None
+    text_id: str
+    text_en: str
+    next_id: str
+    next_en: str
+    channel: str | None = None
+
+
+class Cause(Part):
+    """The event that this one answers."""
+
+    source: str
+    id: str
+
+
+class Counts(Part):
+    """The school after the event: records with invalid findings, with warnings only, and not yet sent."""
+
+    invalid: Count
+    warning: Count
+    pending: Count
+
+
+class Stored(Part):
+    """A change that is stored, by its index in the event. `findings`: codes of the rules its record breaks now."""
+
+    index: Count
+    entity: str
+    record_id: str
+    findings: list[str] = []
+
+
+class Rejected(Part):
+    """A change that was not stored, by its index in the event, and why."""
+
+    index: Count
+    entity: str
+    record_id: str
+    problems: list[Problem]
+
+
+class ChangeAccepted(Message):
+    """validator → events: these changes are in the replica, durably."""
+
+    type = "change.accepted.v1"
+
+    cause: Cause
+    changes: list[Stored]
+    revision: Count
+    counts: Counts
+
+
+class ChangeRejected(Message):
+    """validator → events: these changes are not in the replica; `problems` are about the event as a whole."""
+
+    type = "change.rejected.v1"
+
+    cause: Cause
+    changes: list[Rejected] = []
+    problems: list[Problem] = []
+    counts: Counts | None = None
+
+
+class ValidationRequested(Message):
+    """anyone → validator: judge the school now."""
+
+    type = "validation.requested.v1"
+
+    actor: Actor | None = None
+
+
+class ValidationCompleted(Message):
+    """validator → events: the school's verdict. `findings`: number of findings per rule."""
+
+    type = "validation.completed.v1"
+
+    cause: Cause
+    revision: Count
+    rules_version: str
+    date: str
+    findings: dict[str, Count]
+    counts: Counts
+
+
+# ── Asking for a sync or a pull, and what becomes of it ──────────────────────────────────────────────────────────────
+
+
+class SyncRequested(Message):
+    """principal → syncer: make this school and central equal, both ways."""
+
+    type = "sync.requested.v1"
+
+    actor: Actor | None = None
+
+
+class PullRequested(Message):
+    """operator → puller: bring central's updates here, sending nothing."""
+
+    type = "pull.requested.v1"
+
+    actor: Actor | None = None
+
+
+class SessionStarted(Message):
+    """A worker has begun on the request; `attempt` counts from 1."""
+
+    cause: Cause
+    kind: Kind
+    attempt: Count
+
+
+class SessionProgressed(Message):
+    """Records done of the total known so far, per direction; `waiting` says why nothing moves, if it does not."""
+
+    cause: Cause
+    kind: Kind
+    received: Count
+    to_receive: Count
+    sent: Count
+    to_send: Count
+    waiting: Problem | None = None
+
+
+class SessionCompleted(Message):
+    """Both sides were proven equal. `verdicts`: records pushed, by verdict. `receipt`: central's statement."""
+
+    cause: Cause
+    kind: Kind
+    outcome: Literal["completed", "needs_review"]
+    received: Count
+    sent: Count
+    verdicts: dict[str, Count]
+    receipt: dict[str, Any]
+    unsent: Count
+
+
+class SessionRefused(Message):
+    """Nothing was sent, and why. `findings` list what blocks the school (at most 100)."""
+
+    cause: Cause
+    kind: Kind
+    problem: Problem
+    findings: list[Blocking] = []
+
+
+class Blocking(Part):
+    """One finding that closes the gate."""
+
+    rule: str
+    entity: str
+    record_id: str
+    field: str | None
+    text_id: str
+    text_en: str
+    next_id: str
+    next_en: str
+
+
+class SessionFailed(Message):
+    """The session stopped; nothing is lost, the next one goes on from what is stored."""
+
+    cause: Cause
+    kind: Kind
+    problem: Problem
+
+
+class SyncStarted(SessionStarted):
+    type = "sync.started.v1"
+
+
+class SyncProgressed(SessionProgressed):
+    type = "sync.progressed.v1"
+
+
+class SyncCompleted(SessionCompleted):
+    type = "sync.completed.v1"
+
+
+class SyncRefused(SessionRefused):
+    type = "sync.refused.v1"
+
+
+class SyncFailed(SessionFailed):
+    type = "sync.failed.v1"
+
+
+class PullStarted(SessionStarted):
+    type = "pull.started.v1"
+
+
+class PullProgressed(SessionProgressed):
+    type = "pull.progressed.v1"
+
+
+class PullCompleted(SessionCompleted):
+    type = "pull.completed.v1"
+
+
+class PullRefused(SessionRefused):
+    type = "pull.refused.v1"
+
+
+class PullFailed(SessionFailed):
+    type = "pull.failed.v1"
+
+
+# ── A site and central: registration and the exchange (docs/protocol.md) ─────────────────────────────────────────────
+
+
+class SchoolRegister(Message):
+    """command → central: the registration code against an installation id."""
+
+    type = "school.register.v1"
+
+    code: Text
+
+
+class SchoolRegistered(Message):
+    """central → command: this installation is the school's now."""
+
+    type = "school.registered.v1"
+
+    install_id: str
+    registration_no: int
+    nama: str
+
+
+class LineageEntry(Part):
+    """One life of central's database, and the school's head_seq at its start."""
+
+    incarnation: str
+    head_seq: Count
+
+
+class SessionOpen(Message):
+    """site → central: begin a session. The same message id again gets the same grant; every new attempt has a new id."""
+
+    type = "session.open.v1"
+
+    install_id: str
+    kind: Kind
+    protocol_version: int
+    rules_version: str
+    lineage: list[LineageEntry]
+    cursor: Count
+    highest_seq: Count
+    marks: dict[str, int]
+    clock: str
+    actor: str | None = None
+
+
+class PageRow(Part):
+    """One record as central holds it: `text` is its canonical form, verbatim; null for a tombstone."""
+
+    entity: str
+    record_id: str
+    version: int
+    seq: int
+    text: str | None
+
+
+class SessionPage(Message):
+    """central → site: records after the cursor in seq order, without those that this very session wrote."""
+
+    type = "session.page.v1"
+
+    rows: list[PageRow]
+    cursor: Count
+    head_seq: Count
+
+    @property
+    def complete(self) -> bool:
+        """Nothing follows this page."""
+        return self.cursor >= self.head_seq
+
+
+class Limits(Part):
+    """What central takes in one batch: records, and bytes before compression."""
+
+    records: int
+    bytes: int
+
+
+class SessionGranted(Message):
+    """central → site: the session, and the first page."""
+
+    type = "session.granted.v1"
+
+    session: int
+    incarnation: str
+    head_seq: Count
+    lineage: list[LineageEntry]
+    limits: Limits
+    page: SessionPage
+
+
+class SessionRefusal(Message):
+    """central → site: no session, and why."""
+
+    type = "session.refused.v1"
+
+    problem: Problem
+
+
+class InSession(Message):
+    """What every later message of a session carries."""
+
+    session: int
+    incarnation: str
+
+
+class SessionFetch(InSession):
+    """site → central: the next page. `limit` in records."""
+
+    type = "session.fetch.v1"
+
+    cursor: Count
+    limit: Annotated[int, Field(ge=1, le=5000)]
+
+
+class PushedChange(Part):
+    """One change of one record; `fields` maps a name to [old, new] and is empty for a delete."""
+
+    entity: str
+    record_id: str
+    op: Literal["put", "delete"]
+    base_version: Count
+    fields: dict[str, Annotated[list[Any], Field(min_length=2, max_length=2)]] = {}
+
+
+class SessionPush(InSession):
+    """site → central: a batch of changes; `batch_no` counts 1, 2, 3 ... inside the session."""
+
+    type = "session.push.v1"
+
+    batch_no: Annotated[int, Field(ge=1)]
+    changes: Annotated[list[PushedChange], Field(min_length=1, max_length=500)]
+    cursor: Count
+    last: bool
+
+
+class RecordVerdict(Part):
+    """What became of one change. `text`/`deleted` only when the record is not what the site would compute itself."""
+
+    verdict: Literal["applied", "merged", "unchanged", "conflict", "refused"]
+    version: Count
+    seq: Count
+    carries: bool = False
+    text: str | None = None
+    locked: list[str] = []
+    conflicts: list[str] = []
+    findings: list[Problem] = []
+
+
+class SessionResult(Message):
+    """central → site: a verdict for every change, in order; with the last batch a page."""
+
+    type = "session.result.v1"
+
+    batch_no: int
+    verdicts: list[RecordVerdict]
+    head_seq: Count
+    page: SessionPage | None = None
+
+
+class SessionVerify(InSession):
+    """site → central: is this what you hold? `root` in hex."""
+
+    type = "session.verify.v1"
+
+    cursor: Count
+    root: str
+    unsent: Count
+    held: Count
+    refused: Count
+
+
+class SessionEqual(Message):
+    """central → site: equal, and the statement that says so (a sync's is the receipt)."""
+
+    type = "session.equal.v1"
+
+    statement: dict[str, Any]
+
+
+class SessionBehind(Message):
+    """central → site: there is more to fetch first."""
+
+    type = "session.behind.v1"
+
+    head_seq: Count
+
+
+class SessionDifferent(Message):
+    """central → site: the roots differ, in these entities."""
+
+    type = "session.different.v1"
+
+    entities: list[str]
+    root: str
+
+
+class SessionStale(Message):
+    """central → site: this session is not the school's current one; nothing was changed."""
+
+    type = "session.stale.v1"
+
+
+# ── Officers and central ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class OfficerChange(Part):
+    """One change an officer makes; any field. `version` is the record's as the officer read it, 0 for a new one."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    entity: Text
+    record_id: Text
+    op: Literal["upsert", "delete", "confirm"] = "upsert"
+    version: Count
+    fields: dict[str, Any] = {}
+
+
+class OfficerChangeSubmitted(Message):
+    """officer → central: add, correct, confirm or remove records of one school; all of them or none."""
+
+    type = "officer.change.submitted.v1"
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    actor: Actor | None = None
+    changes: Annotated[list[OfficerChange], Field(min_length=1)]
+
+
+class OfficerWritten(Part):
+    """A record as an officer's change left it."""
+
+    entity: str
+    record_id: str
+    version: int
+    seq: int
+
+
+class OfficerChangeAccepted(Message):
+    """central → officers: written, durably."""
+
+    type = "officer.change.accepted.v1"
+
+    cause: Cause
+    changes: list[OfficerWritten]
+    head_seq: Count
+
+
+class OfficerChangeRejected(Message):
+    """central → officers: nothing of the event was written, and why."""
+
+    type = "officer.change.rejected.v1"
+
+    cause: Cause
+    changes: list[Rejected] = []
+    problems: list[Problem] = []
+
+
+SessionRefused.model_rebuild()
+
+SCHEMA: dict[str, type[Message]] = {
+    model.type: model
+    for model in (
+        ChangeSubmitted, ChangeAccepted, ChangeRejected, ValidationRequested, ValidationCompleted,
+        SyncRequested, SyncStarted, SyncProgressed, SyncCompleted, SyncRefused, SyncFailed,
+        PullRequested, PullStarted, PullProgressed, PullCompleted, PullRefused, PullFailed,
+        SchoolRegister, SchoolRegistered, SessionOpen, SessionGranted, SessionRefusal, SessionFetch, SessionPage,
+        SessionPush, SessionResult, SessionVerify, SessionEqual, SessionBehind, SessionDifferent, SessionStale,
+        OfficerChangeSubmitted, OfficerChangeAccepted, OfficerChangeRejected,
+    )
+}  # fmt: skip
+"""Every message type of this release."""

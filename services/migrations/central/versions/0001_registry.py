@@ -1,0 +1,115 @@
+"""The registry: per school its state, its records and what superseded them, the last batch, statements."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from services.exchange.digest import row_hash_sql
+from services.intake import accounts, answers, quarantine
+
+revision = "0001"
+down_revision = None
+
+INCARNATION = """
+CREATE TABLE incarnation (                                  -- the lives of this database; the one table without npsn
+    incarnation text        PRIMARY KEY,                    -- a random UUID, never used again
+    begun_at    timestamptz NOT NULL DEFAULT now(),
+    is_current  boolean     NOT NULL DEFAULT true
+)
+"""
+
+SCHOOL = """
+CREATE TABLE school (
+    npsn             text   PRIMARY KEY,
+    nama             text   NOT NULL,
+    added_at         timestamptz NOT NULL DEFAULT now(),
+    registration_code_hash bytea NOT NULL,                  -- the code itself is shown once and kept nowhere
+    registration_no  bigint NOT NULL DEFAULT 0,             -- counts installations
+    install_id       text,                                  -- the installation that may open sessions
+    site             text,                                  -- whose users <site>-sync and <site>-pull speak for it
+    registered_at    timestamptz,
+    head_seq         bigint NOT NULL DEFAULT 0,             -- the highest seq given out; without holes
+    confirmed_seq    bigint NOT NULL DEFAULT 0,             -- the head of the last completed sync, at first n
+    delivered_seq    bigint NOT NULL DEFAULT 0,             -- the head of the last completed pull
+    lineage          jsonb  NOT NULL,                       -- [{incarnation, head_seq at its start}]
+    session          bigint NOT NULL DEFAULT 0,             -- counts sessions; the highest is the live one, if any is
+    session_kind     text,                                  -- of the live session; NULL: none is live
+    session_sender   text,                                  -- the broker user that opened it
+    session_open_id  text,                                  -- the id of the message that opened it
+    session_at       timestamptz,
+    mark_incarnation text,                                  -- the last session that sent something
+    mark_session     bigint,
+    syncs            bigint NOT NULL DEFAULT 0,             -- completed
+    pulls            bigint NOT NULL DEFAULT 0,
+    last_sync_at     timestamptz,
+    last_pull_at     timestamptz
+)
+"""
+
+RECORD = f"""
+CREATE TABLE record (
+    npsn            text   NOT NULL,
+    entity          text   NOT NULL,
+    record_id       text   NOT NULL COLLATE "C",
+    version         bigint NOT NULL,
+    seq             bigint NOT NULL,
+    text            text,                                   -- canonical; NULL: a tombstone
+    written_by      text   NOT NULL,                        -- a site, or the officer
+    written_session bigint,                                 -- the session that pushed it; NULL: central wrote it
+    written_at      timestamptz NOT NULL DEFAULT now(),
+    row_hash        bytea  NOT NULL GENERATED ALWAYS AS ({row_hash_sql(version="version", text="text")}) STORED,
+    PRIMARY KEY (npsn, entity, record_id),
+    UNIQUE (npsn, seq)
+)
+"""
+
+OTHERS = (
+    """
+    CREATE TABLE history (                                  -- superseded versions
+        npsn            text   NOT NULL,
+        entity          text   NOT NULL,
+        record_id       text   NOT NULL COLLATE "C",
+        version         bigint NOT NULL,
+        seq             bigint NOT NULL,
+        superseded_seq  bigint NOT NULL,                    -- the seq of the version that came after
+        text            text,
+        written_by      text   NOT NULL,
+        written_session bigint,
+        written_at      timestamptz NOT NULL,
+        PRIMARY KEY (npsn, entity, record_id, version),
+        UNIQUE (npsn, seq)
+    )
+    """,
+    """
+    CREATE TABLE last_batch (                               -- what the live session's last batch was answered
+        npsn         text    PRIMARY KEY,
+        session      bigint  NOT NULL,
+        batch_no     integer NOT NULL,
+        content_hash bytea   NOT NULL,
+        result       jsonb   NOT NULL                       -- per change; bodies are read back from the records
+    )
+    """,
+    """
+    CREATE TABLE statement (
+        npsn        text   NOT NULL,
+        incarnation text   NOT NULL,
+        session     bigint NOT NULL,
+        head_seq    bigint NOT NULL,
+        kind        text   NOT NULL,
+        root        text   NOT NULL,
+        body        text   NOT NULL,                        -- canonical
+        at          timestamptz NOT NULL DEFAULT now(),
+        ordinal     bigint NOT NULL,                        -- each names the hash of the one before
+        PRIMARY KEY (npsn, incarnation, session, head_seq),
+        UNIQUE (npsn, ordinal)
+    )
+    """,
+)
+
+
+def upgrade() -> None:
+    for statement in (
+        INCARNATION, "CREATE UNIQUE INDEX incarnation_current ON incarnation (is_current) WHERE is_current",
+        SCHOOL, RECORD, *OTHERS, accounts.SCHEMA, answers.SCHEMA, quarantine.SCHEMA, quarantine.OPEN_INDEX,
+    ):  # fmt: skip
+        op.execute(statement)

@@ -1,0 +1,26 @@
+"""A pull: the first half of a sync, and no way to send in it: OPEN → FETCH* → VERIFY (docs/protocol.md 2)."""
+
+from __future__ import annotations
+
+from services.link import Session
+from services.messages import PullCompleted
+
+
+async def pull(session: Session) -> None:
+    """Bring central's updates into the replica, valid or not. Ends the request's row when it completes.
+
+    Raises Refused (central), Failed (not equal), Stale, CentralAway, LeaseLost.
+    """
+    await session.fetch(await session.open(), first=True)
+    statement = await session.verify()
+    data = PullCompleted(
+        cause=session.job.cause,
+        kind="pull",
+        outcome="completed",
+        received=session.progress.received,
+        sent=0,
+        verdicts={},
+        receipt=statement,
+        unsent=statement["unsent"],
+    )
+    await session.replica.complete(session.job, outcome="completed", statement=statement, data=data.model_dump())

@@ -1,0 +1,78 @@
+"""An operator's changes into the replica: decided, stored and judged in the caller's one transaction.
+
+The lock on the school's row is the order of a school's changes: nobody else writes its records meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from services.database import Transaction
+from services.messages import Counts, FieldsChange, Rejected, Stored
+from services.replica import records
+from services.replica.deciding import SHOWN_NAME_LENGTH, Decision, decide, referred, touched
+from services.replica.judging import Verdict, current
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What became of an event's changes, and the school after it. The changes keep their index in the event."""
+
+    stored: list[Stored]
+    rejected: list[Rejected]
+    revision: int
+    counts: Counts
+
+
+async def lock(transaction: Transaction, npsn: str) -> bool:
+    """Take the lock on the school's row, to the end of the transaction. False: the school is not registered here."""
+    row = await transaction.row("SELECT 1 FROM school WHERE npsn = :npsn FOR UPDATE", npsn=npsn)
+    return row is not None
+
+
+async def take_in(transaction: Transaction, npsn: str, changes: Sequence[FieldsChange], today: date) -> TakenIn:
+    """Store the changes that may be made, and say what the rules think of them. The caller has called `lock`."""
+    held = await records.read(transaction, npsn, touched(changes))
+    known = await records.present(transaction, npsn, referred(changes))
+    decision = decide(changes, held, known)
+    if decision.records:
+        await records.write(transaction, npsn, decision.records)
+        await records.touch(transaction, npsn)
+    verdict = await current(transaction, npsn, today)
+    return _taken_in(changes, decision, verdict, await counts(transaction, npsn, verdict))
+
+
+async def counts(transaction: Transaction, npsn: str, verdict: Verdict) -> Counts:
+    """The school's counts, as the answers carry them."""
+    pending = await records.count_pending(transaction, npsn)
+    return Counts(invalid=verdict.invalid, warning=verdict.warning, pending=pending)
+
+
+def _taken_in(changes: Sequence[FieldsChange], decision: Decision, verdict: Verdict, after: Counts) -> TakenIn:
+    broken: dict[records.Key, dict[str, None]] = {}
+    for finding in verdict.findings:
+        broken.setdefault((finding.entity, finding.record_id), {})[finding.rule] = None
+    return TakenIn(
+        stored=[
+            Stored(
+                index=index,
+                entity=changes[index].entity,
+                record_id=changes[index].record_id,
+                findings=list(broken.get((changes[index].entity, changes[index].record_id), ())),
+            )
+            for index in decision.stored
+        ],
+        rejected=[
+            Rejected(
+                index=index,
+                entity=changes[index].entity[:SHOWN_NAME_LENGTH],
+                record_id=changes[index].record_id[:SHOWN_NAME_LENGTH],
+                problems=problems,
+            )
+            for index, problems in sorted(decision.rejected.items())
+        ],
+        revision=verdict.revision,
+        counts=after,
+    )

@@ -1,0 +1,225 @@
+"""Records in and out of the replica: read by their keys, written back set by set, in the caller's transaction.
+
+The caller holds the lock on the school's row. Nothing here decides anything: what a record becomes is the business of
+`exchange.absorb`, what it means that of `rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from services.database import Transaction, columns, from_json, to_json
+from services.exchange import canonical
+from services.exchange.absorb import Base, Conflict, Overruled, Replicated, Sent
+
+Key = tuple[str, str]
+"""(entity, record_id)."""
+School = dict[str, dict[str, dict[str, Any]]]
+"""entity → record_id → fields: a school as its operators see it."""
+
+
+NOTHING = Replicated(Base(0, 0, None), None)
+"""A record that is neither here nor, as far as this site knows, at central."""
+
+
+async def read(transaction: Transaction, npsn: str, keys: Iterable[Key]) -> dict[Key, Replicated]:
+    """The records that exist under `keys`; a key without a record is absent."""
+    wanted = list(dict.fromkeys(keys))
+    if not wanted:
+        return {}
+    rows = await transaction.rows(
+        f"""
+        SELECT {_SELECTED}
+        FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[])) AS wanted (entity, record_id)
+        JOIN record r ON r.npsn = :npsn AND r.entity = wanted.entity AND r.record_id = wanted.record_id
+        """,  # noqa: S608  names of columns
+        npsn=npsn,
+        **_arrays(wanted),
+    )
+    return {(row.entity, row.record_id): _record(row) for row in rows}
+
+
+async def pending(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
+    """Every record whose data differ from base."""
+    rows = await transaction.rows(
+        f"SELECT {_SELECTED} FROM record r WHERE npsn = :npsn AND pending ORDER BY entity, record_id",  # noqa: S608
+        npsn=npsn,
+    )
+    return {(row.entity, row.record_id): _record(row) for row in rows}
+
+
+async def sent(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
+    """Every record that was sent and not yet answered."""
+    rows = await transaction.rows(
+        f"SELECT {_SELECTED} FROM record r WHERE npsn = :npsn AND is_sent",  # noqa: S608
+        npsn=npsn,
+    )
+    return {(row.entity, row.record_id): _record(row) for row in rows}
+
+
+async def write(transaction: Transaction, npsn: str, records: Mapping[Key, Replicated]) -> None:
+    """Store the records as they are; one of which nothing is left loses its row."""
+    kept = {key: record for key, record in records.items() if not record.gone}
+    gone = [key for key in records if key not in kept]
+    if kept:
+        rows = [_row(key, record) for key, record in kept.items()]
+        await transaction.run(_WRITE, npsn=npsn, **columns(rows, *_COLUMNS))
+    if gone:
+        await transaction.run(
+            """
+            DELETE FROM record r
+            USING unnest(CAST(:entities AS text[]), CAST(:ids AS text[])) AS gone (entity, record_id)
+            WHERE r.npsn = :npsn AND r.entity = gone.entity AND r.record_id = gone.record_id
+            """,
+            npsn=npsn,
+            **_arrays(gone),
+        )
+
+
+async def note_refusals(
+    transaction: Transaction, npsn: str, refusals: Mapping[Key, Sequence[Mapping[str, Any]] | None]
+) -> None:
+    """Keep central's findings with the records it refused; None takes an older refusal off."""
+    keys = list(refusals)
+    if not keys:
+        return
+    await transaction.run(
+        """
+        UPDATE record r SET refusal = CAST(given.refusal AS jsonb)
+        FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:refusals AS text[]))
+             AS given (entity, record_id, refusal)
+        WHERE r.npsn = :npsn AND r.entity = given.entity AND r.record_id = given.record_id
+          AND r.refusal IS DISTINCT FROM CAST(given.refusal AS jsonb)
+        """,
+        npsn=npsn,
+        **_arrays(keys),
+        refusals=[None if (found := refusals[key]) is None else to_json(list(found)) for key in keys],
+    )
+
+
+async def log_overruled(transaction: Transaction, npsn: str, entries: Sequence[tuple[Key, Overruled, int]]) -> None:
+    """Keep both values of each field in which central's replaced the operator's: (record, values, its version)."""
+    if not entries:
+        return
+    keys = [key for key, _, _ in entries]
+    await transaction.run(
+        """
+        INSERT INTO overruled (npsn, entity, record_id, field, mine, theirs, version)
+        SELECT :npsn, entity, record_id, field, CAST(mine AS jsonb), CAST(theirs AS jsonb), version
+        FROM unnest(
+            CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:fields AS text[]), CAST(:mine AS text[]),
+            CAST(:theirs AS text[]), CAST(:versions AS bigint[])
+        ) AS given (entity, record_id, field, mine, theirs, version)
+        """,
+        npsn=npsn,
+        **_arrays(keys),
+        fields=[overruled.field for _, overruled, _ in entries],
+        mine=[to_json(overruled.mine) for _, overruled, _ in entries],
+        theirs=[to_json(overruled.theirs) for _, overruled, _ in entries],
+        versions=[version for _, _, version in entries],
+    )
+
+
+async def touch(transaction: Transaction, npsn: str) -> int:
+    """Data or a conflict mark of the school changed: its new revision. A verdict about an older one counts no more."""
+    return int(
+        await transaction.value(
+            "UPDATE school SET revision = revision + 1 WHERE npsn = :npsn RETURNING revision", npsn=npsn
+        )
+    )
+
+
+async def live(transaction: Transaction, npsn: str) -> School:
+    """The whole school as its operators see it: what the rules judge."""
+    rows = await transaction.rows(
+        "SELECT entity, record_id, data FROM record WHERE npsn = :npsn AND data IS NOT NULL ORDER BY entity, record_id",
+        npsn=npsn,
+    )
+    school: School = {}
+    for row in rows:
+        school.setdefault(row.entity, {})[row.record_id] = canonical.decode(row.data)
+    return school
+
+
+async def present(transaction: Transaction, npsn: str, keys: Iterable[Key]) -> set[Key]:
+    """Which of `keys` name a record that is there (not deleted) in the operators' view."""
+    wanted = list(dict.fromkeys(keys))
+    if not wanted:
+        return set()
+    rows = await transaction.rows(
+        """
+        SELECT r.entity, r.record_id
+        FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[])) AS wanted (entity, record_id)
+        JOIN record r ON r.npsn = :npsn AND r.entity = wanted.entity AND r.record_id = wanted.record_id
+        WHERE r.data IS NOT NULL
+        """,
+        npsn=npsn,
+        **_arrays(wanted),
+    )
+    return {(row.entity, row.record_id) for row in rows}
+
+
+async def count_pending(transaction: Transaction, npsn: str) -> int:
+    """Records whose data differ from base: what central has not got yet."""
+    return int(await transaction.value("SELECT count(*) FROM record WHERE npsn = :npsn AND pending", npsn=npsn))
+
+
+_SELECTED = "r.entity, r.record_id, r.base_version, r.base_seq, r.base, r.data, r.is_sent, r.sent, r.conflict"
+_COLUMNS = ("entity", "record_id", "base_version", "base_seq", "base", "data", "is_sent", "sent", "conflict")
+
+_WRITE = """
+INSERT INTO record (npsn, entity, record_id, base_version, base_seq, base, data, is_sent, sent, conflict)
+SELECT :npsn, entity, record_id, base_version, base_seq, base, data, is_sent, sent, CAST(conflict AS jsonb)
+FROM unnest(
+    CAST(:entity AS text[]), CAST(:record_id AS text[]), CAST(:base_version AS bigint[]), CAST(:base_seq AS bigint[]),
+    CAST(:base AS text[]), CAST(:data AS text[]), CAST(:is_sent AS boolean[]), CAST(:sent AS text[]),
+    CAST(:conflict AS text[])
+) AS given (entity, record_id, base_version, base_seq, base, data, is_sent, sent, conflict)
+ON CONFLICT (npsn, entity, record_id) DO UPDATE SET
+    base_version = excluded.base_version,
+    base_seq     = excluded.base_seq,
+    base         = excluded.base,
+    data         = excluded.data,
+    is_sent      = excluded.is_sent,
+    sent         = excluded.sent,
+    conflict     = excluded.conflict,
+    changed_at   = CASE WHEN record.pending THEN record.changed_at ELSE now() END  -- since when something waits
+"""
+
+
+def _arrays(keys: Sequence[Key]) -> dict[str, list[str]]:
+    return {"entities": [entity for entity, _ in keys], "ids": [record_id for _, record_id in keys]}
+
+
+def _text(fields: dict[str, Any] | None) -> str | None:
+    return None if fields is None else canonical.encode(fields)
+
+
+def _fields(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else canonical.decode(text)
+
+
+def _record(row: Any) -> Replicated:
+    mark = from_json(row.conflict)
+    return Replicated(
+        base=Base(row.base_version, row.base_seq, _fields(row.base)),
+        data=_fields(row.data),
+        sent=Sent(_fields(row.sent)) if row.is_sent else None,
+        conflict=None if mark is None else Conflict(frozenset(mark["fields"]), mark["ancestor"]),
+    )
+
+
+def _row(key: Key, record: Replicated) -> dict[str, Any]:
+    mark = record.conflict
+    return {
+        "entity": key[0],
+        "record_id": key[1],
+        "base_version": record.base.version,
+        "base_seq": record.base.seq,
+        "base": _text(record.base.fields),
+        "data": _text(record.data),
+        "is_sent": record.sent is not None,
+        "sent": None if record.sent is None else _text(record.sent.fields),
+        "conflict": None if mark is None else to_json({"fields": sorted(mark.fields), "ancestor": mark.ancestor}),
+    }

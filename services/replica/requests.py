@@ -1,0 +1,288 @@
+"""Requests for a sync or a pull as rows: asked, taken under the school's lease, ended, announced.
+
+A request outlives its message, so the row remembers whether its end was announced. The lease says whose session is a
+school's current one: an epoch that only grows. Its expiry, by the database's clock, only says when another worker may
+take over; a live lease is never stolen.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.database import Database, Transaction, from_json, to_json
+from services.errors import SelarasError
+from services.messages import Cause
+
+
+class LeaseLost(SelarasError):
+    """Another worker's session is the school's current one; this one stops where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that this worker is to answer. `epoch` is the lease under which it may write."""
+
+    npsn: str
+    id: str
+    kind: str
+    epoch: int
+    attempt: int
+    cause: Cause
+    actor: str
+    asked_at: datetime
+    unreachable_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a request ended; `data` is the announcement's."""
+
+    npsn: str
+    id: str
+    kind: str
+    outcome: str
+    reason: str | None
+    data: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class School:
+    """The site's state of one school, read under the lock on its row."""
+
+    npsn: str
+    install_id: str
+    cursor: int
+    settled: int
+    highest_seq: int
+    lineage: list[dict[str, Any]]
+    marks: dict[str, int]
+    revision: int
+
+
+class Requests:
+    """The rows of `session`, and the leases."""
+
+    def __init__(self, database: Database, *, lease_seconds: float) -> None:
+        self.database = database
+        self.lease_seconds = lease_seconds
+
+    async def ask(self, npsn: str, kind: str, *, source: str, event_id: str, actor: str) -> str:
+        """Store a request; its id. The same event again finds the row it made."""
+        request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join((npsn, kind, source, event_id))))
+        async with self.database.transaction() as transaction:
+            await transaction.run(
+                """
+                INSERT INTO session (npsn, id, kind, source, event_id, actor)
+                VALUES (:npsn, :id, :kind, :source, :event_id, :actor) ON CONFLICT DO NOTHING
+                """,
+                npsn=npsn, id=request_id, kind=kind, source=source, event_id=event_id, actor=actor,
+            )  # fmt: skip
+        return request_id
+
+    async def is_registered(self, npsn: str) -> bool:
+        """Is the school registered at this site?"""
+        async with self.database.transaction() as transaction:
+            return bool(await transaction.value("SELECT 1 FROM school WHERE npsn = :npsn", npsn=npsn))
+
+    async def take(self, kind: str, holder: str) -> Job | None:
+        """The oldest request of `kind` whose school no live session holds, with a new lease on it; None if there is none."""
+        async with self.database.transaction() as transaction:
+            row = await transaction.row(
+                """
+                SELECT s.npsn, s.id, s.kind, s.source, s.event_id, s.actor, s.asked_at, s.attempt, s.unreachable_since
+                FROM session s JOIN school k ON k.npsn = s.npsn
+                WHERE s.kind = :kind AND s.ended_at IS NULL AND s.not_before <= now()
+                  AND (k.lease_expires IS NULL OR k.lease_expires < now())
+                ORDER BY s.asked_at LIMIT 1
+                FOR UPDATE OF s, k SKIP LOCKED
+                """,
+                kind=kind,
+            )
+            if row is None:
+                return None
+            epoch = await transaction.value(
+                """
+                UPDATE school SET lease_epoch = lease_epoch + 1, lease_holder = :holder,
+                    lease_expires = now() + make_interval(secs => :seconds)
+                WHERE npsn = :npsn RETURNING lease_epoch
+                """,
+                npsn=row.npsn, holder=holder, seconds=self.lease_seconds,
+            )  # fmt: skip
+            await transaction.run(
+                """
+                UPDATE session SET state = 'exchanging', attempt = attempt + 1, epoch = :epoch,
+                    started_at = coalesce(started_at, now())
+                WHERE npsn = :npsn AND id = :id
+                """,
+                npsn=row.npsn, id=row.id, epoch=epoch,
+            )  # fmt: skip
+        return Job(
+            row.npsn, row.id, row.kind, epoch, row.attempt + 1, Cause(source=row.source, id=row.event_id), row.actor,
+            row.asked_at, row.unreachable_since,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def holding(self, job: Job) -> AsyncIterator[tuple[Transaction, School]]:
+        """A transaction under the lock on the school's row, for as long as the lease is this job's. Raises LeaseLost."""
+        async with self.database.transaction() as transaction:
+            row = await transaction.row(
+                """
+                SELECT npsn, install_id, cursor, settled, highest_seq, lineage, marks, revision, lease_epoch
+                FROM school WHERE npsn = :npsn FOR UPDATE
+                """,
+                npsn=job.npsn,
+            )
+            if row is None or row.lease_epoch != job.epoch:
+                raise LeaseLost(job.npsn)
+            yield transaction, School(
+                row.npsn, row.install_id, row.cursor, row.settled, row.highest_seq,
+                from_json(row.lineage), from_json(row.marks), row.revision,
+            )  # fmt: skip
+
+    async def keep_lease(self, job: Job) -> None:
+        """Put off the lease's expiry. Raises LeaseLost."""
+        async with self.database.transaction() as transaction:
+            kept = await transaction.run(
+                """
+                UPDATE school SET lease_expires = now() + make_interval(secs => :seconds)
+                WHERE npsn = :npsn AND lease_epoch = :epoch
+                """,
+                npsn=job.npsn, epoch=job.epoch, seconds=self.lease_seconds,
+            )  # fmt: skip
+        if not kept:
+            raise LeaseLost(job.npsn)
+
+    async def wait(self, job: Job, *, seconds: float, unreachable: bool) -> None:
+        """Put the request off; the lease is free meanwhile. `unreachable`: because central does not answer."""
+        async with self.holding(job) as (transaction, _):
+            await transaction.run(
+                """
+                UPDATE session SET state = 'waiting_retry', not_before = now() + make_interval(secs => :seconds),
+                    unreachable_since = CASE WHEN :unreachable THEN coalesce(unreachable_since, now()) END
+                WHERE npsn = :npsn AND id = :id
+                """,
+                npsn=job.npsn, id=job.id, seconds=seconds, unreachable=unreachable,
+            )  # fmt: skip
+            await self._free(transaction, job)
+
+    async def progress(self, job: Job, counts: dict[str, int]) -> None:
+        """What the session has done so far, for `status`."""
+        async with self.database.transaction() as transaction:
+            await transaction.run(
+                """
+                UPDATE session SET progress = CAST(:counts AS jsonb), unreachable_since = NULL
+                WHERE npsn = :npsn AND id = :id AND epoch = :epoch
+                """,
+                npsn=job.npsn, id=job.id, epoch=job.epoch, counts=to_json(counts),
+            )  # fmt: skip
+
+    async def end(
+        self, transaction: Transaction, job: Job, outcome: str, reason: str | None, data: dict[str, Any]
+    ) -> None:
+        """The session's end as a row, in the transaction that makes it so; the announcement follows from the row."""
+        await end(transaction, job.npsn, job.id, job.kind, outcome, reason, data)
+        await self._free(transaction, job)
+
+    async def refuse(self, npsn: str, request_id: str, kind: str, reason: str, data: dict[str, Any]) -> None:
+        """End a request that never became a session (not registered, not the principal)."""
+        async with self.database.transaction() as transaction:
+            await end(transaction, npsn, request_id, kind, "refused", reason, data)
+
+    async def unannounced(self, kind: str, request_id: str | None = None) -> list[Ending]:
+        """Ends that nobody was told yet, oldest first; with `request_id` that one, told or not."""
+        condition = "id = :id" if request_id else "announced_at IS NULL"
+        async with self.database.transaction() as transaction:
+            rows = await transaction.rows(
+                f"""
+                SELECT npsn, id, kind, outcome, reason, ending, extract(epoch FROM ended_at - asked_at) AS seconds
+                FROM session WHERE kind = :kind AND ended_at IS NOT NULL AND {condition} ORDER BY ended_at LIMIT 100
+                """,  # noqa: S608  one of the two literals above
+                kind=kind, **({"id": request_id} if request_id else {}),
+            )  # fmt: skip
+        return [
+            Ending(r.npsn, r.id, r.kind, r.outcome, r.reason, from_json(r.ending), float(r.seconds)) for r in rows
+        ]
+
+    async def announced(self, ending: Ending) -> bool:
+        """The broker has confirmed the announcement; False if somebody else had said so before."""
+        async with self.database.transaction() as transaction:
+            return 1 == await transaction.run(
+                "UPDATE session SET announced_at = now() WHERE npsn = :npsn AND id = :id AND announced_at IS NULL",
+                npsn=ending.npsn,
+                id=ending.id,
+            )
+
+    async def _free(self, transaction: Transaction, job: Job) -> None:
+        await transaction.run(
+            "UPDATE school SET lease_holder = NULL, lease_expires = NULL WHERE npsn = :npsn AND lease_epoch = :epoch",
+            npsn=job.npsn,
+            epoch=job.epoch,
+        )
+
+    async def gauges(self, kinds: Sequence[str]) -> dict[str, dict[tuple[str, ...], float]]:
+        """What the session gauges show: pending, oldest, failed, refused, last_success."""
+        async with self.database.transaction() as transaction:
+            pending = await transaction.rows(
+                """
+                SELECT kind, state, count(*) AS n, extract(epoch FROM min(asked_at)) AS oldest
+                FROM session WHERE kind = ANY(:kinds) AND ended_at IS NULL GROUP BY kind, state
+                """,
+                kinds=list(kinds),
+            )
+            latest = await transaction.rows(
+                """
+                SELECT kind, outcome, reason, count(*) AS n, extract(epoch FROM max(succeeded_at)) AS success
+                FROM standing WHERE kind = ANY(:kinds) GROUP BY kind, outcome, reason
+                """,
+                kinds=list(kinds),
+            )
+        states = ("queued", "exchanging", "waiting_retry")
+        counts: dict[tuple[str, ...], float] = {(kind, state): 0.0 for kind in kinds for state in states}
+        counts |= {(r.kind, r.state): float(r.n) for r in pending}
+        oldest: dict[tuple[str, ...], float] = {(kind,): min((float(r.oldest) for r in pending if r.kind == kind), default=0.0) for kind in kinds}
+        success: dict[tuple[str, ...], float] = {(kind,): max((float(r.success or 0) for r in latest if r.kind == kind), default=0.0) for kind in kinds}
+        return {
+            "pending": counts,
+            "oldest": oldest,
+            "failed": {(r.kind, r.reason or ""): float(r.n) for r in latest if r.outcome == "failed"},
+            "refused": {(r.kind, r.reason or ""): float(r.n) for r in latest if r.outcome == "refused"},
+            "last_success": success,
+        }
+
+
+async def end(
+    transaction: Transaction,
+    npsn: str,
+    request_id: str,
+    kind: str,
+    outcome: str,
+    reason: str | None,
+    data: dict[str, Any],
+) -> None:
+    """Write a request's end, and where the school stands with this kind of session."""
+    await transaction.run(
+        """
+        UPDATE session SET state = 'ended', ended_at = now(), outcome = :outcome, reason = :reason,
+            ending = CAST(:data AS jsonb)
+        WHERE npsn = :npsn AND id = :id AND ended_at IS NULL
+        """,
+        npsn=npsn, id=request_id, outcome=outcome, reason=reason, data=to_json(data),
+    )  # fmt: skip
+    await transaction.run(
+        """
+        INSERT INTO standing (npsn, kind, session_id, outcome, reason, ended_at, succeeded_at)
+        SELECT npsn, :kind, :id, CAST(:outcome AS text), :reason, now(),
+               CASE WHEN CAST(:outcome AS text) IN ('completed', 'needs_review') THEN now() END
+        FROM school WHERE npsn = :npsn
+        ON CONFLICT (npsn, kind) DO UPDATE SET session_id = excluded.session_id, outcome = excluded.outcome,
+            reason = excluded.reason, ended_at = excluded.ended_at,
+            succeeded_at = coalesce(excluded.succeeded_at, standing.succeeded_at)
+        """,
+        npsn=npsn, id=request_id, kind=kind, outcome=outcome, reason=reason,
+    )  # fmt: skip

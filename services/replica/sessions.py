@@ -1,0 +1,286 @@
+"""What a session does to the replica, step by step: every step one transaction under the school's lock and lease.
+
+Cursor and records move together or not at all, so a session that stops anywhere leaves a replica the next one goes on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from services.database import Transaction, to_json
+from services.entities import SPECS
+from services.errors import CATALOGUE
+from services.exchange import canonical
+from services.exchange.absorb import Absorbed, Base, Replicated, absorb, clear_sent
+from services.exchange.change import Change, diff, push_order
+from services.exchange.digest import root as root_of
+from services.exchange.merge import expected
+from services.messages import Blocking, LineageEntry, Problem, RecordVerdict, SessionPage
+from services.replica import judging, records
+from services.replica.records import Key
+from services.replica.requests import Job, Requests, School
+
+MOST_FINDINGS = 100
+"""Findings listed in a refusal; the count is always the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the gate said: the changes that pass, or why none does."""
+
+    changes: list[Change]
+    problem: Problem | None = None
+    findings: tuple[Blocking, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What VERIFY asks about. Counts of records: typed since the gate, held by a conflict, refused by central."""
+
+    cursor: int
+    root: str
+    unsent: int
+    held: int
+    refused: int
+
+
+class Replica:
+    """The site's store, as sessions use it."""
+
+    def __init__(self, requests: Requests) -> None:
+        self.requests = requests
+
+    async def school(self, job: Job) -> School:
+        """The school's state, for OPEN."""
+        async with self.requests.holding(job) as (_, school):
+            return school
+
+    async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
+        """Take the lineage that central granted."""
+        async with self.requests.holding(job) as (transaction, _):
+            await transaction.run(
+                "UPDATE school SET lineage = CAST(:lineage AS jsonb) WHERE npsn = :npsn",
+                npsn=job.npsn,
+                lineage=to_json([entry.model_dump() for entry in lineage]),
+            )
+
+    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
+        """Take in a page and its cursor; the number of records that came.
+
+        `clear_doubt`: with the page that completes a session's first FETCH, the remaining `sent` marks go: what central
+        did not show, it does not have. [trap]
+        """
+        theirs = {
+            (row.entity, row.record_id): Base(row.version, row.seq, _fields(row.text)) for row in page.rows
+        }
+        async with self.requests.holding(job) as (transaction, _):
+            changed = await _absorb(transaction, job.npsn, theirs)
+            if clear_doubt and page.complete:
+                await _clear_doubt(transaction, job.npsn)
+            await transaction.run(
+                """
+                UPDATE school SET cursor = :cursor, highest_seq = greatest(highest_seq, :head),
+                    settled = CASE WHEN :complete THEN :cursor ELSE settled END, revision = revision + :changed
+                WHERE npsn = :npsn
+                """,
+                npsn=job.npsn, cursor=page.cursor, head=page.head_seq, complete=page.complete, changed=int(changed),
+            )  # fmt: skip
+        return len(page.rows)
+
+    async def look(self, job: Job, today: date) -> Gate:
+        """The gate before OPEN: a school that is plainly blocked costs central nothing. Marks nothing."""
+        async with self.requests.holding(job) as (transaction, _):
+            return await _blocked(transaction, job.npsn, today) or Gate([])
+
+    async def gate(self, job: Job, today: date, *, incarnation: str, session: int) -> Gate:
+        """The gate after the first FETCH. In the transaction that sees a passing verdict it writes `sent` for every
+        pending record, and the session's mark; exactly that is pushed.
+        """
+        async with self.requests.holding(job) as (transaction, school):
+            blocked = await _blocked(transaction, job.npsn, today)
+            if blocked is not None:
+                return blocked
+            pending = await records.pending(transaction, job.npsn)
+            await transaction.run(
+                "UPDATE record SET is_sent = true, sent = data WHERE npsn = :npsn AND pending AND conflict IS NULL",
+                npsn=job.npsn,
+            )
+            await transaction.run(
+                "UPDATE school SET marks = CAST(:marks AS jsonb) WHERE npsn = :npsn",
+                npsn=job.npsn,
+                marks=to_json({**school.marks, incarnation: session}),
+            )
+        changes = [
+            diff(entity, record_id, record.base.version, record.base.fields, record.data)
+            for (entity, record_id), record in pending.items()
+            if record.conflict is None
+        ]
+        return Gate(push_order(changes, SPECS))
+
+    async def absorb_verdicts(self, job: Job, changes: Sequence[Change], verdicts: Sequence[RecordVerdict], head_seq: int) -> None:
+        """Take in what central made of one batch: the new base of every record, refusals, conflicts."""
+        keys = [(change.entity, change.record_id) for change in changes]
+        async with self.requests.holding(job) as (transaction, _):
+            held = await records.read(transaction, job.npsn, keys)
+            theirs = {
+                key: _answered(held[key], change, verdict)
+                for key, change, verdict in zip(keys, changes, verdicts, strict=True)
+                if verdict.verdict != "refused" or verdict.carries
+            }
+            changed = await _absorb(transaction, job.npsn, theirs, held)
+            await _note_refusals(transaction, job.npsn, dict(zip(keys, verdicts, strict=True)), held, theirs)
+            await transaction.run(
+                """
+                UPDATE school SET highest_seq = greatest(highest_seq, :head), revision = revision + :changed
+                WHERE npsn = :npsn
+                """,
+                npsn=job.npsn, head=head_seq, changed=int(changed),
+            )  # fmt: skip
+
+    async def standing(self, job: Job) -> Standing:
+        """The replica's side of VERIFY."""
+        async with self.requests.holding(job) as (transaction, school):
+            unsent, held, refused = await _counts(transaction, job.npsn)
+            return Standing(school.cursor, (await root(transaction, job.npsn)).hex(), unsent, held, refused)
+
+    async def complete(
+        self, job: Job, *, outcome: str, statement: Mapping[str, Any], data: dict[str, Any]
+    ) -> None:
+        """Both sides were proven equal: keep central's statement and end the request."""
+        async with self.requests.holding(job) as (transaction, _):
+            await transaction.run(
+                """
+                INSERT INTO statement (npsn, incarnation, session, kind, head_seq, root, body)
+                VALUES (:npsn, :incarnation, :session, :kind, :head_seq, :root, CAST(:body AS jsonb))
+                ON CONFLICT DO NOTHING
+                """,
+                npsn=job.npsn,
+                body=to_json(dict(statement)),
+                **{name: statement[name] for name in ("incarnation", "session", "kind", "head_seq", "root")},
+            )
+            column = "last_sync_at" if job.kind == "sync" else "last_pull_at"
+            await transaction.run(
+                f"UPDATE school SET {column} = now() WHERE npsn = :npsn",  # noqa: S608  one of two literals
+                npsn=job.npsn,
+            )
+            await self.requests.end(transaction, job, outcome, None, data)
+
+    async def end(self, job: Job, outcome: str, problem: Problem, data: dict[str, Any]) -> None:
+        """The session was refused or failed: nothing more is written."""
+        async with self.requests.holding(job) as (transaction, _):
+            await self.requests.end(transaction, job, outcome, problem.code, data)
+
+
+async def root(transaction: Transaction, npsn: str) -> bytes:
+    """The root of what the site knows central to hold: SHA-256 over all entities (docs/canonical-form.md)."""
+    rows = await transaction.rows(
+        """
+        SELECT entity, count(*) AS n, sha256(string_agg(base_hash, ''::bytea ORDER BY record_id)) AS digest
+        FROM record WHERE npsn = :npsn AND base_version > 0 GROUP BY entity
+        """,
+        npsn=npsn,
+    )
+    return root_of({r.entity: (r.n, bytes(r.digest)) for r in rows})
+
+
+async def _absorb(
+    transaction: Transaction, npsn: str, theirs: Mapping[Key, Base], held: Mapping[Key, Replicated] | None = None
+) -> bool:
+    """Merge what central holds into the records; True if data or a conflict mark changed."""
+    if not theirs:
+        return False
+    if held is None:
+        held = await records.read(transaction, npsn, list(theirs))
+    absorbed: dict[Key, Absorbed] = {
+        key: absorb(held.get(key, records.NOTHING), base, SPECS.get(key[0])) for key, base in theirs.items()
+    }
+    await records.write(transaction, npsn, {key: result.record for key, result in absorbed.items()})
+    await records.log_overruled(
+        transaction,
+        npsn,
+        [(key, o, theirs[key].version) for key, result in absorbed.items() for o in result.overruled],
+    )
+    return any(result.changed_data for result in absorbed.values())
+
+
+async def _clear_doubt(transaction: Transaction, npsn: str) -> None:
+    doubtful = await records.sent(transaction, npsn)
+    await records.write(transaction, npsn, {key: clear_sent(record) for key, record in doubtful.items()})
+
+
+async def _blocked(transaction: Transaction, npsn: str, today: date) -> Gate | None:
+    verdict = await judging.current(transaction, npsn, today)
+    conflicts = await transaction.value(
+        "SELECT count(*) FROM record WHERE npsn = :npsn AND conflict IS NOT NULL", npsn=npsn
+    )
+    if not verdict.invalid and not conflicts:
+        return None
+    code, n = ("SYN-12", conflicts) if conflicts and conflicts >= verdict.invalid else ("SYN-01", verdict.invalid)
+    findings = await judging.findings(transaction, npsn, "invalid", MOST_FINDINGS)
+    params = {"n": str(n)}
+    explained = CATALOGUE[code]
+    problem = Problem(
+        code=code,
+        text_id=explained.text("id", params), text_en=explained.text("en", params),
+        next_id=explained.next_step("id", params), next_en=explained.next_step("en", params),
+    )  # fmt: skip
+    blocking = tuple(
+        Blocking(
+            rule=f.rule, entity=f.entity, record_id=f.record_id, field=f.field,
+            text_id=f.text("id"), text_en=f.text("en"), next_id=f.todo("id"), next_en=f.todo("en"),
+        )
+        for f in findings
+    )  # fmt: skip
+    return Gate([], problem, blocking)
+
+
+def _answered(held: Replicated, change: Change, verdict: RecordVerdict) -> Base:
+    """The record as central now holds it: as the verdict carries it, or as this side computes it."""
+    if verdict.carries:
+        return Base(verdict.version, verdict.seq, _fields(verdict.text))
+    if change.op == "delete":
+        return Base(verdict.version, verdict.seq, None)
+    return Base(verdict.version, verdict.seq, expected(held.base.fields, change, verdict.locked))
+
+
+async def _note_refusals(
+    transaction: Transaction,
+    npsn: str,
+    verdicts: Mapping[Key, RecordVerdict],
+    held: Mapping[Key, Replicated],
+    absorbed: Mapping[Key, Base],
+) -> None:
+    """Keep central's findings with what it refused; any other verdict takes an older refusal off."""
+    refused = {key: verdict for key, verdict in verdicts.items() if verdict.verdict == "refused"}
+    await records.write(
+        transaction, npsn, {key: clear_sent(held[key]) for key in refused if key not in absorbed}
+    )
+    await records.note_refusals(
+        transaction,
+        npsn,
+        {key: [f.model_dump() for f in refused[key].findings] if key in refused else None for key in verdicts},
+    )
+
+
+async def _counts(transaction: Transaction, npsn: str) -> tuple[int, int, int]:
+    row = await transaction.row(
+        """
+        SELECT count(*) FILTER (WHERE pending AND conflict IS NULL) AS unsent,
+               count(*) FILTER (WHERE conflict IS NOT NULL) AS held,
+               count(*) FILTER (WHERE refusal IS NOT NULL) AS refused
+        FROM record WHERE npsn = :npsn AND (pending OR conflict IS NOT NULL)
+        """,
+        npsn=npsn,
+    )
+    assert row is not None
+    return row.unsent, row.held, row.refused
+
+
+def _fields(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else canonical.decode(text)
+
+
+__all__ = ["Gate", "Replica", "Standing", "root"]

@@ -1,0 +1,25 @@
+"""The validation rules: what is wrong with a school's data, how bad it is, what to do about it. Pure, without a clock.
+
+Read `catalogue.py` for the rules in words, the file of a tab for their conditions, `judge.py` for how they are run,
+`reference.py` for the reference data they stand on. `docs/rules.md` is generated from the catalogue.
+"""
+
+from services.rules.catalogue import CATALOGUE, RULES_VERSION, Rule, Severity
+from services.rules.findings import AWAITED_CHANNEL, CHANGING_CHANNEL, Context, Finding
+from services.rules.judge import record_findings, school_findings
+from services.rules.reference import active_semester, school_year
+
+__all__ = [
+    "AWAITED_CHANNEL",
+    "CATALOGUE",
+    "CHANGING_CHANNEL",
+    "RULES_VERSION",
+    "Context",
+    "Finding",
+    "Rule",
+    "Severity",
+    "active_semester",
+    "record_findings",
+    "school_findings",
+    "school_year",
+]

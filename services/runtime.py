@@ -1,0 +1,284 @@
+"""The same boot for every service: connections, consumers, workers, /livez, /readyz, /metrics, and a graceful stop.
+
+Services start in any order: each waits for its database and its broker, and says at /readyz what it waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
+
+import uvicorn
+from aio_pika.exceptions import ChannelNotFoundEntity
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from sqlalchemy.exc import ProgrammingError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from services import metrics, wire
+from services.broker import Consumer, Handlers, Publisher, connect, user_of
+from services.database import Database
+from services.errors import DatabaseAway, Transient
+from services.intake import Quarantine
+from services.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""A loop in the background; it returns soon after the event is set."""
+SWEEP_SECONDS = 1.0
+CHECK_SECONDS = 5.0
+
+
+class NotSetUp(Exception):
+    """The database or the broker is there but not prepared; the message is one sentence with the command that does it."""
+
+
+class Part(Protocol):
+    """Something that starts and stops with a service."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
+class Service:
+    """One service of this process: made by `<service>.app.build`, run by `run`."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: ServiceSettings,
+        database: Database,
+        *,
+        dead_queue: str | None = None,
+        limit_bytes: int = wire.MAX_BODY_BYTES,
+    ) -> None:
+        """Two broker connections, so that a blocked publisher cannot hold up acknowledgements."""
+        self.name = name
+        self.settings = settings
+        self.database = database
+        self.registry = CollectorRegistry()
+        self.quarantine = Quarantine(database)
+        self._dead_queue = dead_queue
+        self._limit_bytes = limit_bytes
+        self._consuming = connect(settings.amqp_url, stop_seconds=settings.stop_seconds)
+        self._publishing = connect(settings.amqp_url, stop_seconds=settings.stop_seconds)
+        self.publisher = Publisher(
+            self._publishing,
+            user=user_of(settings.amqp_url),
+            source=f"/{settings.site}/{name}",
+            confirm_seconds=settings.confirm_seconds,
+        )
+        self._workers: list[Worker] = []
+        self._gauges: list[Callable[[], Awaitable[None]]] = []
+        self._parts: list[Part] = []
+        self._consumer: Consumer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        self._trouble: dict[str, str] = {"start": "starting"}
+        self.http_port = 0
+        metrics.build_info(self.registry, name)
+
+    def serve(self, handlers: Handlers, *, prefetch: Mapping[str, int]) -> None:
+        """Take messages with these handlers; `prefetch` is the number in hand per queue."""
+        self._consumer = Consumer(
+            self._consuming,
+            handlers,
+            self.quarantine,
+            prefetch=prefetch,
+            limit_bytes=self._limit_bytes,
+            dead_queue=self._dead_queue,
+            trouble=lambda reason: self._say("messages", reason),
+        )
+        self._workers.append(self._replay)
+
+    def work(self, worker: Worker) -> None:
+        """Run a loop beside the consumers."""
+        self._workers.append(worker)
+
+    def scrape(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """Call `refresh` before each scrape, to read state gauges from the database."""
+        self._gauges.append(refresh)
+
+    def part(self, part: Part) -> None:
+        """Start and stop something else with the service (a line to central)."""
+        self._parts.append(part)
+
+    async def start(self) -> None:
+        """Answer HTTP at once; then wait for the database and the broker. Raises NotSetUp."""
+        self._server = _Http(self._app(), self.settings.http_host, self.settings.http_port)
+        self.http_port = await self._server.start()
+        log.info("%s answers on http://%s:%d", self.name, self.settings.http_host, self.http_port)
+        await self._database_ready()
+        self._say("start", "waiting for the broker")
+        try:
+            await self._publishing.start()
+            for part in self._parts:
+                await part.start()
+            await self._consuming.start()
+        except ChannelNotFoundEntity as error:
+            raise NotSetUp(f"The broker lacks what {self.name} needs ({error}): run `selaras topology declare`.") from error
+        self._tasks = [asyncio.create_task(worker(self._stopping)) for worker in self._workers]
+        self._tasks.append(asyncio.create_task(self._watch()))
+        self._say("start", None)
+        log.info("%s is ready", self.name)
+
+    async def stop(self) -> None:
+        """Finish what is in hand, at most `stop_seconds`, then close everything."""
+        self._say("start", "stopping")
+        self._stopping.set()
+        if self._consumer is not None:
+            self._consumer.stop()
+        with contextlib.suppress(Exception):
+            await self._consuming.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self.settings.stop_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for part in [*self._parts]:
+            with contextlib.suppress(Exception):
+                await part.stop()
+        with contextlib.suppress(Exception):
+            await self._publishing.stop()
+        await self.database.close()
+        await self._server.stop()
+
+    def _say(self, what: str, reason: str | None) -> None:
+        if reason is None:
+            self._trouble.pop(what, None)
+        else:
+            self._trouble[what] = reason
+
+    async def _database_ready(self) -> None:
+        pause = 0.2
+        while not self._stopping.is_set():
+            try:
+                async with self.database.transaction() as transaction:
+                    await transaction.value("SELECT count(*) FROM alembic_version")
+            except DatabaseAway as error:
+                self._say("start", f"waiting for the database ({error})")
+            except ProgrammingError as error:
+                raise NotSetUp(f"The database of {self.name} has no tables yet: run `selaras migrate`.") from error
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, CHECK_SECONDS)
+
+    async def _watch(self) -> None:
+        """Keep /readyz true: the database answers, and both broker connections are up."""
+        while not await _stops(self._stopping, CHECK_SECONDS):
+            try:
+                await self.database.ping()
+                self._say("database", None)
+            except Transient as error:
+                self._say("database", str(error))
+            up = await self._publishing.ping(timeout=1.0) and await self._consuming.ping(timeout=1.0)
+            self._say("broker", None if up else "connection lost")
+
+    async def _replay(self, stopping: asyncio.Event) -> None:
+        """Run the handlers again on what a person asked to replay."""
+        while not await _stops(stopping, SWEEP_SECONDS):
+            with contextlib.suppress(Transient):
+                if self._consumer is not None:
+                    await self._consumer.replay()
+
+    def _app(self) -> Starlette:
+        async def live(_request: Request) -> Response:
+            return JSONResponse({"service": self.name})
+
+        async def ready(_request: Request) -> Response:
+            return JSONResponse({"service": self.name, "trouble": self._trouble}, status_code=503 if self._trouble else 200)
+
+        async def scrape(_request: Request) -> Response:
+            try:
+                for refresh in self._gauges:
+                    await refresh()
+            except Transient:
+                return Response("the database does not answer\n", status_code=503, media_type="text/plain")
+            return Response(generate_latest(self.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+        return Starlette(routes=[Route("/livez", live), Route("/readyz", ready), Route("/metrics", scrape)])
+
+
+class _Http:
+    """uvicorn inside our own loop, without its signal handlers."""
+
+    def __init__(self, app: Any, host: str, port: int) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, port))
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+        )
+
+    async def start(self) -> int:
+        self._task = asyncio.create_task(self._server._serve(sockets=[self._socket]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+            await asyncio.sleep(0.01)
+        return int(self._socket.getsockname()[1])
+
+    async def stop(self) -> None:
+        self._server.should_exit = True
+        await asyncio.wait([self._task], timeout=5)
+        self._socket.close()
+
+
+async def _stops(stopping: asyncio.Event, seconds: float) -> bool:
+    """Wait; True as soon as the service is to stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def configure_logging(level: str) -> None:
+    """One line per event on standard error."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+    for noisy in ("aio_pika", "aiormq", "faststream", "uvicorn", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("aio_pika.robust_connection").setLevel(logging.ERROR)
+
+
+async def run(services: Sequence[Service], on_ready: Callable[[], None] = lambda: None) -> None:
+    """Run until SIGTERM or SIGINT, then stop gracefully. Raises NotSetUp."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    starting = asyncio.ensure_future(_start(services))
+    waiting = asyncio.ensure_future(_until(stop))
+    try:
+        await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            on_ready()
+            await waiting
+        else:
+            starting.cancel()
+    finally:
+        waiting.cancel()
+        await asyncio.gather(*(service.stop() for service in services), return_exceptions=True)
+
+
+async def _start(services: Sequence[Service]) -> None:
+    await asyncio.gather(*(service.start() for service in services))
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()

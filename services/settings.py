@@ -1,0 +1,48 @@
+"""What every service is told from outside: environment variables `SELARAS_…`, each with a reason and a safe default.
+
+A service's own settings stand beside its wiring (`<service>/app.py`); here is only what all of them share.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class SettingsMissing(Exception):
+    """A setting is absent or not usable; the message is one sentence that names it and how to set it."""
+
+
+class ServiceSettings(BaseSettings):
+    """Shared by all services."""
+
+    model_config = SettingsConfigDict(env_prefix="SELARAS_", extra="ignore", frozen=True)
+
+    amqp_url: str = Field(
+        description="The broker this service consumes from, as its own user: amqp://user:password@host/"
+    )
+    site: str = Field(
+        "situs", description="This site's name: the `site` label of its metrics, the `source` of its events"
+    )
+    http_host: str = Field("127.0.0.1", description="Address of /livez, /readyz and /metrics")
+    http_port: int = Field(0, description="Its port; 0 takes a free one and logs it")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    database_pool: int = Field(10, description="Connections to the database, at most")
+    stop_seconds: float = Field(20.0, description="How long a graceful stop waits for what is in hand")
+    confirm_seconds: float = Field(10.0, description="How long a publish waits for the broker's confirm")
+
+
+def load(model: type[S]) -> S:
+    """The settings of `model` from the environment. Raises SettingsMissing in one sentence."""
+    try:
+        return model()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "SELARAS_" + "_".join(str(part) for part in first["loc"]).upper()
+        what = "is not set" if first["type"] == "missing" else f"is not usable ({first['msg']})"
+        hint = "set it, or let `make up` start everything with embedded defaults"
+        raise SettingsMissing(f"{name} {what}: {hint}.") from error

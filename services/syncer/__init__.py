@@ -1,0 +1,1 @@
+"""The syncer: makes replica and central equal, both ways, and proves it with a receipt."""

@@ -1,0 +1,26 @@
+"""What the syncer takes from the broker: requests for a sync."""
+
+from __future__ import annotations
+
+from services import topology
+from services.broker import Handlers
+from services.database import Database
+from services.link import Workers, take_request
+from services.messages import SyncRequested
+from services.replica.requests import Requests
+from services.wire import Event
+
+ROLE = "principal"
+"""A sync runs under the principal's role, never the operator's."""
+
+
+def handlers(database: Database, requests: Requests, workers: Workers) -> Handlers:
+    """The syncer's handlers."""
+    take = Handlers()
+
+    @take.on(topology.SYNCER_REQUESTS, SyncRequested)
+    async def on_sync_requested(event: Event[SyncRequested]) -> None:
+        """Take a principal's request for a sync."""
+        await take_request(event, role=ROLE, database=database, requests=requests, workers=workers)
+
+    return take

@@ -1,0 +1,49 @@
+"""A sync, from the gate to the receipt: OPEN → FETCH* → gate → PUSH* → FETCH* → VERIFY (docs/protocol.md 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any, Literal
+
+from services.link import Refused, Session
+from services.messages import SyncCompleted
+from services.replica.sessions import Gate
+from services.syncer.push import push
+
+
+async def sync(session: Session, today: Callable[[], date]) -> None:
+    """Make the school and central equal, both ways, and prove it. Ends the request's row when it completes.
+
+    Raises Refused (the gate, or central), Failed (not equal), Stale, CentralAway, LeaseLost.
+    """
+    replica, job = session.replica, session.job
+    _passes(await replica.look(job, today()))
+    await session.fetch(await session.open(), first=True)
+    gate = _passes(await replica.gate(job, today(), incarnation=session.incarnation, session=session.number))
+    page = await push(session, gate.changes)
+    if page is not None:
+        await session.fetch(page, first=False)
+    await _complete(session, await session.verify())
+
+
+def _passes(gate: Gate) -> Gate:
+    if gate.problem is not None:
+        raise Refused(gate.problem, gate.findings)
+    return gate
+
+
+async def _complete(session: Session, statement: dict[str, Any]) -> None:
+    brought_up = session.verdicts["conflict"] + session.verdicts["refused"]
+    outcome: Literal["completed", "needs_review"] = "needs_review" if brought_up or statement["held"] else "completed"
+    data = SyncCompleted(
+        cause=session.job.cause,
+        kind="sync",
+        outcome=outcome,
+        received=session.progress.received,
+        sent=session.progress.sent,
+        verdicts=dict(session.verdicts),
+        receipt=statement,
+        unsent=statement["unsent"],
+    )
+    await session.replica.complete(session.job, outcome=outcome, statement=statement, data=data.model_dump())

@@ -1,0 +1,235 @@
+"""The whole broker on one screen: every exchange, queue, binding and dead-letter route.
+
+    operators ─▶ selaras.changes ─▶ selaras.changes.hash ═▶ validator.changes.0 … N-1     (order per school)
+    people    ─▶ selaras.commands ─▶ validator.requests · syncer.requests · puller.requests
+    services  ─▶ selaras.events ─▶ whoever listens
+    sites     ─▶ selaras.central ─▶ central.requests          central ─▶ selaras.replies ─▶ reply.<random> of a site
+    officers  ─▶ selaras.officers ─▶ central.officers         central ─▶ selaras.officers ─▶ whoever listens
+    the broker ─▶ selaras.dead ─▶ dead.site · dead.central    (what it took out of a queue; drained into quarantine)
+
+A deployment loads these as definitions; `selaras topology declare` makes them on a broker of one's own; the services
+only check that they are there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+DELIVERY_LIMIT = 50
+"""Deliveries before the broker dead-letters a message: every return, lost connection and drain counts as one."""
+MAX_QUEUE_BYTES = 8 * 1024**3
+"""A queue that holds this much refuses what is published to it: publishers wait, nothing is dropped."""
+CHANGE_QUEUES = 4
+"""Queues that share the schools' change events; fixed at installation (changing it means draining first)."""
+HASH_WEIGHT = "20"
+"""Points of each queue on the hash ring: with 1 a queue of eight stayed empty for forty schools."""
+
+CHANGES = "selaras.changes"
+CHANGES_HASH = "selaras.changes.hash"
+COMMANDS = "selaras.commands"
+EVENTS = "selaras.events"
+CENTRAL = "selaras.central"
+REPLIES = "selaras.replies"
+OFFICERS = "selaras.officers"
+DEAD = "selaras.dead"
+
+VALIDATOR_CHANGES = tuple(f"validator.changes.{i}" for i in range(CHANGE_QUEUES))
+VALIDATOR_REQUESTS = "validator.requests"
+SYNCER_REQUESTS = "syncer.requests"
+PULLER_REQUESTS = "puller.requests"
+CENTRAL_REQUESTS = "central.requests"
+CENTRAL_OFFICERS = "central.officers"
+DEAD_SITE = "dead.site"
+DEAD_CENTRAL = "dead.central"
+
+Side = Literal["site", "central"]
+SIDES: tuple[Side, ...] = ("site", "central")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange of one side's broker."""
+
+    name: str
+    type: Literal["topic", "direct", "x-consistent-hash"]
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable quorum queue. `bindings`: (exchange, routing key); `dead`: where the broker puts what it takes out."""
+
+    name: str
+    side: Side
+    bindings: tuple[tuple[str, str], ...]
+    dead: str | None
+    single_active_consumer: bool = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The queue's arguments: nothing is left at a default that loses messages."""
+        arguments: dict[str, Any] = {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-max-length-bytes": MAX_QUEUE_BYTES,
+            "x-overflow": "reject-publish",
+        }
+        if self.dead:
+            arguments |= {
+                "x-dead-letter-exchange": DEAD,
+                "x-dead-letter-routing-key": self.dead,
+                "x-dead-letter-strategy": "at-least-once",
+            }
+        if self.single_active_consumer:
+            arguments["x-single-active-consumer"] = True
+        return arguments
+
+
+EXCHANGES = (
+    Exchange(CHANGES, "topic", "site"),
+    Exchange(CHANGES_HASH, "x-consistent-hash", "site"),
+    Exchange(COMMANDS, "topic", "site"),
+    Exchange(EVENTS, "topic", "site"),
+    Exchange(CENTRAL, "topic", "central"),
+    Exchange(REPLIES, "topic", "central"),
+    Exchange(OFFICERS, "topic", "central"),
+    Exchange(DEAD, "direct", "site"),
+    Exchange(DEAD, "direct", "central"),
+)
+
+EXCHANGE_BINDINGS: tuple[tuple[str, str, str, Side], ...] = ((CHANGES, CHANGES_HASH, "change.*", "site"),)
+"""(from exchange, to exchange, routing key, side)."""
+
+QUEUES = (
+    *(Queue(name, "site", ((CHANGES_HASH, HASH_WEIGHT),), DEAD_SITE, True) for name in VALIDATOR_CHANGES),
+    Queue(VALIDATOR_REQUESTS, "site", ((COMMANDS, "validate.*"),), DEAD_SITE),
+    Queue(SYNCER_REQUESTS, "site", ((COMMANDS, "sync.*"),), DEAD_SITE),
+    Queue(PULLER_REQUESTS, "site", ((COMMANDS, "pull.*"),), DEAD_SITE),
+    Queue(DEAD_SITE, "site", ((DEAD, DEAD_SITE),), None),
+    Queue(CENTRAL_REQUESTS, "central", ((CENTRAL, "*.*"),), DEAD_CENTRAL),
+    Queue(CENTRAL_OFFICERS, "central", ((OFFICERS, "change.*"),), DEAD_CENTRAL),
+    Queue(DEAD_CENTRAL, "central", ((DEAD, DEAD_CENTRAL),), None),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A broker user and what it may do: three anchored patterns, and topic patterns (write, read) per exchange."""
+
+    name: str
+    configure: str = "^$"
+    write: str = "^$"
+    read: str = "^$"
+    topics: dict[str, tuple[str, str]] = field(default_factory=dict)
+    tags: str = ""
+
+
+def _any_of(*names: str) -> str:
+    return "^(" + "|".join(name.replace(".", r"\.") for name in names) + ")$"
+
+
+def service_users() -> list[User]:
+    """The users of the four services: each reads its own queues and writes its own announcements, nothing else."""
+    site_events = {EVENTS: ("^.*$", "^$")}
+    return [
+        User(
+            "validator",
+            write=_any_of(EVENTS, "selaras.dead"),
+            read=_any_of(*VALIDATOR_CHANGES, VALIDATOR_REQUESTS, DEAD_SITE),
+            topics=site_events,
+        ),
+        User("syncer", write=_any_of(EVENTS), read=_any_of(SYNCER_REQUESTS), topics=site_events),
+        User("puller", write=_any_of(EVENTS), read=_any_of(PULLER_REQUESTS), topics=site_events),
+        User(
+            "central",
+            write=_any_of(REPLIES, OFFICERS),
+            read=_any_of(CENTRAL_REQUESTS, CENTRAL_OFFICERS, DEAD_CENTRAL),
+            topics={REPLIES: ("^.*$", "^$"), OFFICERS: (r"^(accepted|rejected)\..*$", "^$")},
+        ),
+    ]
+
+
+def link_users(site: str) -> list[User]:
+    """A site's two users at central's broker: the syncer's may push, the puller's may open, fetch and verify only."""
+    reply = r"reply\.[0-9a-f]+"
+    read_own = {REPLIES: ("^$", r"^{username}\..*$")}
+    patterns = {
+        f"{site}-sync": r"^{username}\.(open|fetch|push|verify|register)$",
+        f"{site}-pull": r"^{username}\.(open|fetch|verify)$",
+    }
+    return [
+        User(
+            name,
+            configure=f"^{reply}$",
+            write=rf"^(selaras\.central|{reply})$",
+            read=rf"^(selaras\.replies|{reply})$",
+            topics={CENTRAL: (pattern, "^$"), **read_own},
+        )
+        for name, pattern in patterns.items()
+    ]
+
+
+def person_user(name: str) -> User:
+    """A user who publishes changes and commands of a site and listens to its events (the console, the command)."""
+    listen = r"listen\.[0-9a-f]+"
+    return User(
+        name,
+        configure=f"^{listen}$",
+        write=rf"^(selaras\.changes|selaras\.commands|{listen})$",
+        read=rf"^(selaras\.events|{listen})$",
+        topics={
+            CHANGES: (r"^change\..*$", "^$"),
+            COMMANDS: (r"^(sync|pull|validate)\..*$", "^$"),
+            EVENTS: ("^$", "^.*$"),
+        },
+    )
+
+
+def officer_user(name: str) -> User:
+    """A user who publishes officers' changes at central and listens to the answers."""
+    listen = r"listen\.[0-9a-f]+"
+    return User(
+        name,
+        configure=f"^{listen}$",
+        write=rf"^(selaras\.officers|{listen})$",
+        read=rf"^(selaras\.officers|{listen})$",
+        topics={OFFICERS: (r"^change\..*$", r"^(accepted|rejected)\..*$")},
+    )
+
+
+def definitions(users: dict[str, tuple[User, str]], *, vhost: str = "/") -> dict[str, Any]:
+    """RabbitMQ's definitions document: the topology of both sides on one broker, and `users` (name → user, password)."""
+    return {
+        "vhosts": [{"name": vhost}],
+        "users": [{"name": u.name, "password": password, "tags": u.tags} for u, password in users.values()],
+        "permissions": [
+            {"user": u.name, "vhost": vhost, "configure": u.configure, "write": u.write, "read": u.read}
+            for u, _ in users.values()
+        ],
+        "topic_permissions": [
+            {"user": u.name, "vhost": vhost, "exchange": exchange, "write": write, "read": read}
+            for u, _ in users.values()
+            for exchange, (write, read) in u.topics.items()
+        ],
+        "exchanges": [
+            {"name": name, "vhost": vhost, "type": kind, "durable": True, "auto_delete": False, "internal": False,
+             "arguments": {}}
+            for name, kind in dict.fromkeys((e.name, e.type) for e in EXCHANGES)
+        ],
+        "queues": [
+            {"name": q.name, "vhost": vhost, "durable": True, "auto_delete": False, "arguments": q.arguments}
+            for q in QUEUES
+        ],
+        "bindings": [
+            {"source": exchange, "vhost": vhost, "destination": q.name, "destination_type": "queue",
+             "routing_key": key, "arguments": {}}
+            for q in QUEUES
+            for exchange, key in q.bindings
+        ]
+        + [
+            {"source": source, "vhost": vhost, "destination": target, "destination_type": "exchange",
+             "routing_key": key, "arguments": {}}
+            for source, target, key, _ in EXCHANGE_BINDINGS
+        ],
+    }  # fmt: skip
