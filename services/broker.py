@@ -239,16 +239,17 @@ class Consumer:
         quarantine: Quarantine,
         *,
         prefetch: Mapping[str, int],
-        limit_bytes: int = wire.MAX_BODY_BYTES,
+        limit_bytes: Mapping[str, int] | None = None,
         dead_queue: str | None = None,
         trouble: Callable[[str | None], None] = lambda _reason: None,
     ) -> None:
-        """`prefetch`: messages in hand per queue (1 keeps their order). `dead_queue`: what the broker itself took out of
+        """`prefetch`: messages in hand per queue (1 keeps their order). `limit_bytes`: a body's largest size per queue,
+        unpacked, where it is not MAX_BODY_BYTES. `dead_queue`: what the broker itself took out of
         this side's queues; it is drained into quarantine. `trouble` is told why nothing is taken, then None.
         """
         self._handlers = handlers
         self._quarantine = quarantine
-        self._limit_bytes = limit_bytes
+        self._limit_bytes = limit_bytes or {}
         self._trouble = trouble
         self._stopping = asyncio.Event()
         for queue in handlers.routes:
@@ -268,6 +269,9 @@ class Consumer:
         )
         async def take(message: RabbitMessage) -> None:
             await self._take(Delivery.of(queue, message.raw_message), message.raw_message, settle)
+
+    def _limit(self, queue: str) -> int:
+        return self._limit_bytes.get(queue, wire.MAX_BODY_BYTES)
 
     def stop(self) -> None:
         """Give back what is being held; what is in hand is finished."""
@@ -305,7 +309,7 @@ class Consumer:
 
     async def _settle(self, delivery: Delivery) -> None:
         try:
-            await self._handlers.handle(delivery, limit_bytes=self._limit_bytes)
+            await self._handlers.handle(delivery, limit_bytes=self._limit(delivery.queue))
         except Permanent as refused:
             log.warning("to quarantine: %s", refused.code, extra={"queue": delivery.queue})
             if isinstance(refused, MessageRefused):
@@ -359,7 +363,7 @@ class Consumer:
                 headers=row.properties.get("headers") or {},
             )
             try:
-                await self._handlers.handle(delivery, limit_bytes=self._limit_bytes)
+                await self._handlers.handle(delivery, limit_bytes=self._limit(delivery.queue))
             except Transient:
                 raise
             except Permanent as refused:

@@ -321,14 +321,27 @@ class SessionOpen(Message):
     actor: str | None = None
 
 
+class Covered(Part):
+    """An older version of a record that a push of this school wrote, and that a later hand hides."""
+
+    version: int
+    seq: int
+    text: str | None
+
+
 class PageRow(Part):
-    """One record as central holds it: `text` is its canonical form, verbatim; null for a tombstone."""
+    """One record as central holds it: `text` is its canonical form, verbatim; null for a tombstone.
+
+    `covers`: what a site that sent it, and never heard so, takes in first; else an officer who put the old value back
+    would be overruled by the same edit a second time.
+    """
 
     entity: str
     record_id: str
     version: int
     seq: int
     text: str | None
+    covers: Covered | None = None
 
 
 class SessionPage(Message):
@@ -463,12 +476,19 @@ class SessionBehind(Message):
     head_seq: Count
 
 
+class EntityDigest(Part):
+    """One entity of a school: its number of rows, tombstones included, and the digest over their hashes, in hex."""
+
+    rows: Count
+    digest: str
+
+
 class SessionDifferent(Message):
-    """central → site: the roots differ, in these entities."""
+    """central → site: the roots differ; what central holds of each entity, so that the site can say where."""
 
     type = "session.different.v1"
 
-    entities: list[str]
+    entities: dict[str, EntityDigest]
     root: str
 
 

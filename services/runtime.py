@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services import metrics, wire
+from services import metrics
 from services.broker import Consumer, Handlers, Publisher, connect, user_of
 from services.database import Database
 from services.errors import DatabaseAway, Transient
@@ -62,7 +62,6 @@ class Service:
         database: Database,
         *,
         dead_queue: str | None = None,
-        limit_bytes: int = wire.MAX_BODY_BYTES,
     ) -> None:
         """Two broker connections, so that a blocked publisher cannot hold up acknowledgements."""
         self.name = name
@@ -71,7 +70,6 @@ class Service:
         self.registry = CollectorRegistry()
         self.quarantine = Quarantine(database)
         self._dead_queue = dead_queue
-        self._limit_bytes = limit_bytes
         self._consuming = connect(settings.amqp_url, stop_seconds=settings.stop_seconds)
         self._publishing = connect(settings.amqp_url, stop_seconds=settings.stop_seconds)
         self.publisher = Publisher(
@@ -90,14 +88,16 @@ class Service:
         self.http_port = 0
         metrics.build_info(self.registry, name)
 
-    def serve(self, handlers: Handlers, *, prefetch: Mapping[str, int]) -> None:
-        """Take messages with these handlers; `prefetch` is the number in hand per queue."""
+    def serve(
+        self, handlers: Handlers, *, prefetch: Mapping[str, int], limit_bytes: Mapping[str, int] | None = None
+    ) -> None:
+        """Take messages with these handlers; `prefetch` and `limit_bytes` as for `Consumer`."""
         self._consumer = Consumer(
             self._consuming,
             handlers,
             self.quarantine,
             prefetch=prefetch,
-            limit_bytes=self._limit_bytes,
+            limit_bytes=limit_bytes,
             dead_queue=self._dead_queue,
             trouble=lambda reason: self._say("messages", reason),
         )

@@ -6,6 +6,7 @@ services as processes, and a school of their own each.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -18,7 +19,7 @@ from services import migrations
 from services.database import Database
 from services.embedded.stack import Addresses, Stack, addresses, stack
 
-RUN_DIR = Path(__file__).parent.parent / ".run" / "test"
+RUN_DIR = Path(os.environ.get("SELARAS_TEST_RUN_DIR") or Path(__file__).parent.parent / ".run" / "test")
 ENVIRONMENT = {
     "SELARAS_LEASE_SECONDS": "2",
     "SELARAS_ANSWER_SECONDS": "2",

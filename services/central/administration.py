@@ -127,7 +127,7 @@ def _read(baseline: Iterable[str | bytes]) -> Iterator[NewVersion]:
             raise Refused(problem("PUSAT-06", line=str(number), reason=str(error))) from error
         key = (record.entity, record.record_id)
         if key in seen:
-            raise Refused(problem("PUSAT-06", line=str(number), reason=f"record_id = {seen[key]}"))
+            raise Refused(problem("PUSAT-06", line=str(number), reason=f"record_id = baris/line {seen[key]}"))
         seen[key] = number
         yield record
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 
 from pydantic import Field
 
 from services import topology, wire
 from services.broker import Handlers
+from services.calendar import today
 from services.central.exchange import Bounds, exchange_handlers
 from services.central.gauges import Counters, Gauges
 from services.central.officers import officer_handlers
@@ -17,9 +18,6 @@ from services.central.speaking import Announce
 from services.database import Database
 from services.runtime import Service
 from services.settings import ServiceSettings
-
-INDONESIA = timezone(timedelta(hours=7), "WIB")
-"""What is today's date, is asked in western Indonesian time."""
 
 
 class Settings(ServiceSettings):
@@ -39,18 +37,13 @@ class Settings(ServiceSettings):
 def build(settings: Settings) -> Service:
     """Central, ready to run."""
     database = Database(settings.central_database_url, pool=settings.database_pool, name="central")
-    service = Service(
-        "central",
-        settings,
-        database,
-        dead_queue=topology.DEAD_CENTRAL,
-        limit_bytes=wire.EXCHANGE_BODY_BYTES,
-    )
+    service = Service("central", settings, database, dead_queue=topology.DEAD_CENTRAL)
     counters = Counters(service.registry, settings.site)
     gauges = Gauges(service.registry, database, service.quarantine, settings.site)
     service.serve(
-        handlers(database, service.publisher.announce, bounds=_bounds(settings), counters=counters, today=_today),
+        handlers(database, service.publisher.announce, bounds=_bounds(settings), counters=counters, today=today),
         prefetch={topology.CENTRAL_REQUESTS: settings.central_prefetch, topology.CENTRAL_OFFICERS: 1},
+        limit_bytes={topology.CENTRAL_REQUESTS: wire.EXCHANGE_BODY_BYTES},
     )
     service.scrape(gauges.refresh)
     service.part(_Life(database))
@@ -83,7 +76,3 @@ class _Life:
 
 def _bounds(settings: Settings) -> Bounds:
     return Bounds(settings.batch_records, settings.batch_bytes, settings.page_records, settings.page_bytes)
-
-
-def _today() -> date:
-    return datetime.now(INDONESIA).date()

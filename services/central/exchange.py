@@ -14,10 +14,10 @@ from typing import Any
 
 from services import topology
 from services.broker import Handlers, PublishRefused
-from services.central import pushing, receipts, registry, schools
+from services.central import history, pushing, receipts, registry, schools
 from services.central.gauges import Counters
 from services.central.identifiers import code_hash, uuid7
-from services.central.registry import Page
+from services.central.registry import Page, Stored
 from services.central.schools import School
 from services.central.speaking import Announce, check_site, kinds, site_of
 from services.database import Database, Transaction
@@ -27,6 +27,8 @@ from services.intake import Answers
 from services.messages import (
     PROTOCOL_VERSION,
     SCHEMA,
+    Covered,
+    EntityDigest,
     InSession,
     Limits,
     Message,
@@ -233,11 +235,21 @@ async def _page(
         records=min(limit or bounds.page_records, bounds.page_records),
         text_bytes=bounds.page_bytes,
     )
+    hidden = await history.covered(transaction, school.npsn, page.rows)
+
+    def row(shown: Stored) -> PageRow:
+        older = hidden.get((shown.entity, shown.record_id))
+        return PageRow(
+            entity=shown.entity,
+            record_id=shown.record_id,
+            version=shown.version,
+            seq=shown.seq,
+            text=shown.text,
+            covers=Covered(version=older.version, seq=older.seq, text=older.text) if older else None,
+        )
+
     return SessionPage(
-        rows=[
-            PageRow(entity=r.entity, record_id=r.record_id, version=r.version, seq=r.seq, text=r.text)
-            for r in page.rows
-        ],
+        rows=[row(shown) for shown in page.rows],
         cursor=page.cursor,
         head_seq=page.head_seq,
     )
@@ -254,7 +266,10 @@ async def _verify(transaction: Transaction, school: School, asked: SessionVerify
         counters.violated("seq_without_holes")
     if not hmac.compare_digest(roots.root, asked.root) or asked.cursor > school.head_seq:
         counters.differed()
-        return SessionDifferent(entities=list(roots.entities), root=roots.root)
+        return SessionDifferent(
+            entities={name: EntityDigest(rows=n, digest=digest.hex()) for name, (n, digest) in roots.entities.items()},
+            root=roots.root,
+        )
     statement = await receipts.issue(transaction, school, roots, asked, rules_version=RULES_VERSION)
     await schools.completed(transaction, school)
     return SessionEqual(statement=statement)

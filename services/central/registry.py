@@ -1,6 +1,6 @@
 """The records of the schools: read by keys, written a batch at a time, paged in seq order, and the root over them.
 
-Every function works inside a transaction that holds the lock on the school's row (`schools.lock`).
+Whoever writes, or must not miss what is being written, holds the lock on the school's row (`schools.lock`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A private RabbitMQ node on loopback, with ports, epmd, cookie and users of its own; the machine's node is not touched.
+"""A private RabbitMQ node on loopback, with ports, epmd, cookie and users of its own; the machine's own is not touched.
 
 Every setting comes by the environment and by files in the run folder; those of the machine's own node (/etc/rabbitmq)
 are not read.

@@ -224,8 +224,6 @@ def _whose(field: _Copies) -> Literal["mine", "theirs", "both"]:
 
 def _one_side_deleted(record: Replicated, theirs: Base, spec: EntitySpec) -> Conflict | None:
     """Rule 4: deleted on one side, edited on the other. Data stays as the operator left it."""
-    if record.conflict is not None and record.conflict.whole:
-        return record.conflict
     if _moved_by_us_alone(record, theirs, spec):
         return record.conflict  # trap: only ours moved it. There is nobody to disagree with.
     marked = record.conflict.fields if record.conflict else frozenset()
@@ -241,13 +239,11 @@ def _moved_by_us_alone(record: Replicated, theirs: Base, spec: EntitySpec) -> bo
     sent, central, before = record.sent.fields, theirs.fields, record.base.fields
     if sent is None or central is None:
         return sent is central
-    centrals = {name for name in sent.keys() | central.keys() | (before or {}).keys() if spec.is_central(name, before)}
-    taken = {name: value for name, value in sent.items() if name not in centrals}
-    left = {name: value for name, value in central.items() if name not in centrals}
-    recreated = before is None and record.base.version > 0  # then central's part came from a version not seen here
-    return same_fields(taken, left) and (
-        recreated or all(same(central.get(name), (before or {}).get(name)) for name in centrals)
-    )
+    recreated = before is None and record.base.version > 0  # central's part then came from a version not seen here
+    kept = central if recreated else before or {}
+    centrals_part = {name: value for name, value in kept.items() if spec.is_central(name, before)}
+    ours = {name: value for name, value in sent.items() if not spec.is_central(name, before)}
+    return same_fields(central, {**centrals_part, **ours})
 
 
 def _school_part(data: Fields | None, spec: EntitySpec | None) -> Fields | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.broker import Handlers
+from services.calendar import today
 from services.database import Database
 from services.link.channel import Channel
 from services.link.settings import LinkSettings
@@ -34,7 +35,7 @@ def session_service(name: str, kind: Kind, settings: LinkSettings, run: Run, han
         kind,
         run,
         requests=requests,
-        replica=Replica(requests),
+        replica=Replica(requests, today),
         central=central,
         publisher=service.publisher,
         metrics=metrics,

@@ -7,8 +7,11 @@ The queue is exclusive and named at random; it is bound to `selaras.replies` und
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from typing import Any
+
+from aio_pika.exceptions import AMQPError
 
 from services import topology, wire
 from services.broker import PublishRefused, user_of
@@ -17,9 +20,12 @@ from services.listener import Listener
 from services.messages import Message
 from services.wire import Event
 
+log = logging.getLogger(__name__)
+
 SENDS = 3
 """A request is sent this often under the same id before central counts as out of reach; every request may be repeated."""
 REFUSED_PAUSE_SECONDS = 0.5
+CONNECT_AGAIN_SECONDS = 5.0
 
 
 class Channel:
@@ -29,6 +35,7 @@ class Channel:
         self._answer_seconds = answer_seconds
         self._reply_to = f"{user_of(url)}.{secrets.token_hex(8)}"
         self._waiting: dict[str, asyncio.Future[Message]] = {}
+        self._connected = asyncio.Event()
         self._listener = Listener(
             url,
             prefix="reply",
@@ -40,12 +47,23 @@ class Channel:
         )
 
     async def start(self) -> None:
-        """Connect and listen for answers. Waits for a broker that is not up yet."""
-        await self._listener.start()
+        """Begin to connect, and return: a site works on while central's broker is away."""
+        self._connecting = asyncio.create_task(self._connect())
 
     async def stop(self) -> None:
         """Close the connection."""
+        self._connecting.cancel()
+        await asyncio.wait([self._connecting])
         await self._listener.stop()
+
+    async def _connect(self) -> None:
+        while not self._connected.is_set():
+            try:
+                await self._listener.start()
+                self._connected.set()
+            except (AMQPError, OSError) as error:
+                log.error("no line to central: %s", type(error).__name__)
+                await asyncio.sleep(CONNECT_AGAIN_SECONDS)
 
     async def ask(self, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:  # noqa: A002
         """Send `request` (routing key `<user>.<verb>`) and wait for its answer, sending it again under the same id.
@@ -55,10 +73,13 @@ class Channel:
         request_id = id or wire.new_id()
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = answer
-        trouble = "no answer"
+        trouble = "no connection"
         try:
             for _ in range(SENDS):
                 try:
+                    async with asyncio.timeout(self._answer_seconds):
+                        await self._connected.wait()
+                    trouble = "no answer"
                     await self._listener.publisher.announce(
                         topology.CENTRAL,
                         f"{self._listener.user}.{verb}",
@@ -71,7 +92,7 @@ class Channel:
                     async with asyncio.timeout(self._answer_seconds):
                         return await asyncio.shield(answer)
                 except TimeoutError:
-                    trouble = "no answer"
+                    continue
                 except (BrokerAway, PublishRefused) as error:
                     trouble = str(error)
                     await asyncio.sleep(REFUSED_PAUSE_SECONDS)

@@ -166,7 +166,8 @@ class Session:
             if isinstance(answer, SessionEqual):
                 return answer.statement
             if isinstance(answer, SessionDifferent):
-                raise Failed(problem("SYN-20", entities=", ".join(answer.entities)), tuple(answer.entities))
+                differing = here.differing(answer.entities)
+                raise Failed(problem("SYN-20", entities=", ".join(differing)), tuple(differing))
             if not isinstance(answer, SessionBehind):
                 raise CentralAway(f"answered VERIFY with {answer.type}")
             await self.fetch(await self._fetch_one(here.cursor), first=False)

@@ -112,6 +112,10 @@ class Workers:
             await self._tell(job, "started", cause=job.cause, kind=self.kind, attempt=job.attempt)
             await self._conclude(job)
             await self._announce_ends()
+        except asyncio.CancelledError:
+            with contextlib.suppress(LeaseLost, DatabaseAway):
+                await self._requests.wait(job, seconds=0, unreachable=False)  # another worker may go on at once
+            raise
         except LeaseLost:
             log.info("another session took over", extra={"session": job.id})
         except (Transient, PublishRefused) as error:

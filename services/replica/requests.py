@@ -265,7 +265,10 @@ async def end(
     reason: str | None,
     data: dict[str, Any],
 ) -> None:
-    """Write a request's end, and where the school stands with this kind of session."""
+    """Write a request's end, and where the school stands with this kind of session.
+
+    A failure stands until a session succeeds: a request that is refused does not hide it.
+    """
     await transaction.run(
         """
         UPDATE session SET state = 'ended', ended_at = now(), outcome = :outcome, reason = :reason,
@@ -283,6 +286,7 @@ async def end(
         ON CONFLICT (npsn, kind) DO UPDATE SET session_id = excluded.session_id, outcome = excluded.outcome,
             reason = excluded.reason, ended_at = excluded.ended_at,
             succeeded_at = coalesce(excluded.succeeded_at, standing.succeeded_at)
+        WHERE NOT (standing.outcome = 'failed' AND excluded.outcome = 'refused')
         """,
         npsn=npsn, id=request_id, kind=kind, outcome=outcome, reason=reason,
     )  # fmt: skip

@@ -5,7 +5,7 @@ Cursor and records move together or not at all, so a session that stops anywhere
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -14,11 +14,11 @@ from services.database import Transaction, to_json
 from services.entities import SPECS
 from services.errors import CATALOGUE
 from services.exchange import canonical
-from services.exchange.absorb import Absorbed, Base, Replicated, absorb, clear_sent
+from services.exchange.absorb import Base, Overruled, Replicated, absorb, clear_sent
 from services.exchange.change import Change, diff, push_order
 from services.exchange.digest import root as root_of
 from services.exchange.merge import expected
-from services.messages import Blocking, LineageEntry, Problem, RecordVerdict, SessionPage
+from services.messages import Blocking, EntityDigest, LineageEntry, PageRow, Problem, RecordVerdict, SessionPage
 from services.replica import judging, records
 from services.replica.records import Key
 from services.replica.requests import Job, Requests, School
@@ -41,17 +41,29 @@ class Standing:
     """What VERIFY asks about. Counts of records: typed since the gate, held by a conflict, refused by central."""
 
     cursor: int
-    root: str
+    entities: Mapping[str, tuple[int, bytes]]
     unsent: int
     held: int
     refused: int
+
+    @property
+    def root(self) -> str:
+        """The root in hex."""
+        return root_of(self.entities).hex()
+
+    def differing(self, theirs: Mapping[str, EntityDigest]) -> list[str]:
+        """The entities whose rows or digest are not central's."""
+        mine = {name: EntityDigest(rows=rows, digest=digest.hex()) for name, (rows, digest) in self.entities.items()}
+        return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
 
 class Replica:
     """The site's store, as sessions use it."""
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, today: Callable[[], date]) -> None:
+        """`today` is the date that schools are judged by."""
         self.requests = requests
+        self._today = today
 
     async def school(self, job: Job) -> School:
         """The school's state, for OPEN."""
@@ -73,11 +85,12 @@ class Replica:
         `clear_doubt`: with the page that completes a session's first FETCH, the remaining `sent` marks go: what central
         did not show, it does not have. [trap]
         """
-        theirs = {
-            (row.entity, row.record_id): Base(row.version, row.seq, _fields(row.text)) for row in page.rows
-        }
         async with self.requests.holding(job) as (transaction, _):
-            changed = await _absorb(transaction, job.npsn, theirs)
+            held = await records.read(transaction, job.npsn, [(row.entity, row.record_id) for row in page.rows])
+            theirs = {
+                (row.entity, row.record_id): _shown(row, held.get((row.entity, row.record_id))) for row in page.rows
+            }
+            changed = await _absorb(transaction, job.npsn, theirs, held)
             if clear_doubt and page.complete:
                 await _clear_doubt(transaction, job.npsn)
             await transaction.run(
@@ -90,17 +103,17 @@ class Replica:
             )  # fmt: skip
         return len(page.rows)
 
-    async def look(self, job: Job, today: date) -> Gate:
+    async def look(self, job: Job) -> Gate:
         """The gate before OPEN: a school that is plainly blocked costs central nothing. Marks nothing."""
         async with self.requests.holding(job) as (transaction, _):
-            return await _blocked(transaction, job.npsn, today) or Gate([])
+            return await _blocked(transaction, job.npsn, self._today()) or Gate([])
 
-    async def gate(self, job: Job, today: date, *, incarnation: str, session: int) -> Gate:
+    async def gate(self, job: Job, *, incarnation: str, session: int) -> Gate:
         """The gate after the first FETCH. In the transaction that sees a passing verdict it writes `sent` for every
         pending record, and the session's mark; exactly that is pushed.
         """
         async with self.requests.holding(job) as (transaction, school):
-            blocked = await _blocked(transaction, job.npsn, today)
+            blocked = await _blocked(transaction, job.npsn, self._today())
             if blocked is not None:
                 return blocked
             pending = await records.pending(transaction, job.npsn)
@@ -126,7 +139,7 @@ class Replica:
         async with self.requests.holding(job) as (transaction, _):
             held = await records.read(transaction, job.npsn, keys)
             theirs = {
-                key: _answered(held[key], change, verdict)
+                key: [_answered(held[key], change, verdict)]
                 for key, change, verdict in zip(keys, changes, verdicts, strict=True)
                 if verdict.verdict != "refused" or verdict.carries
             }
@@ -144,12 +157,12 @@ class Replica:
         """The replica's side of VERIFY."""
         async with self.requests.holding(job) as (transaction, school):
             unsent, held, refused = await _counts(transaction, job.npsn)
-            return Standing(school.cursor, (await root(transaction, job.npsn)).hex(), unsent, held, refused)
+            return Standing(school.cursor, await digests(transaction, job.npsn), unsent, held, refused)
 
     async def complete(
         self, job: Job, *, outcome: str, statement: Mapping[str, Any], data: dict[str, Any]
     ) -> None:
-        """Both sides were proven equal: keep central's statement and end the request."""
+        """Both sides were proven equal: keep central's statement, judge what the school has become, end the request."""
         async with self.requests.holding(job) as (transaction, _):
             await transaction.run(
                 """
@@ -166,6 +179,7 @@ class Replica:
                 f"UPDATE school SET {column} = now() WHERE npsn = :npsn",  # noqa: S608  one of two literals
                 npsn=job.npsn,
             )
+            await judging.current(transaction, job.npsn, self._today())  # what came down may break a rule: show it now
             await self.requests.end(transaction, job, outcome, None, data)
 
     async def end(self, job: Job, outcome: str, problem: Problem, data: dict[str, Any]) -> None:
@@ -176,6 +190,11 @@ class Replica:
 
 async def root(transaction: Transaction, npsn: str) -> bytes:
     """The root of what the site knows central to hold: SHA-256 over all entities (docs/canonical-form.md)."""
+    return root_of(await digests(transaction, npsn))
+
+
+async def digests(transaction: Transaction, npsn: str) -> dict[str, tuple[int, bytes]]:
+    """Of each entity with rows: their number, and the digest over their hashes, computed from the rows."""
     rows = await transaction.rows(
         """
         SELECT entity, count(*) AS n, sha256(string_agg(base_hash, ''::bytea ORDER BY record_id)) AS digest
@@ -183,27 +202,36 @@ async def root(transaction: Transaction, npsn: str) -> bytes:
         """,
         npsn=npsn,
     )
-    return root_of({r.entity: (r.n, bytes(r.digest)) for r in rows})
+    return {r.entity: (r.n, bytes(r.digest)) for r in rows}
 
 
 async def _absorb(
-    transaction: Transaction, npsn: str, theirs: Mapping[Key, Base], held: Mapping[Key, Replicated] | None = None
+    transaction: Transaction, npsn: str, theirs: Mapping[Key, Sequence[Base]], held: Mapping[Key, Replicated]
 ) -> bool:
-    """Merge what central holds into the records; True if data or a conflict mark changed."""
-    if not theirs:
-        return False
-    if held is None:
-        held = await records.read(transaction, npsn, list(theirs))
-    absorbed: dict[Key, Absorbed] = {
-        key: absorb(held.get(key, records.NOTHING), base, SPECS.get(key[0])) for key, base in theirs.items()
-    }
-    await records.write(transaction, npsn, {key: result.record for key, result in absorbed.items()})
-    await records.log_overruled(
-        transaction,
-        npsn,
-        [(key, o, theirs[key].version) for key, result in absorbed.items() for o in result.overruled],
-    )
-    return any(result.changed_data for result in absorbed.values())
+    """Merge what central holds, version by version, into the records; True if data or a conflict mark changed."""
+    after: dict[Key, Replicated] = {}
+    overruled: list[tuple[Key, Overruled, int]] = []
+    changed = False
+    for key, versions in theirs.items():
+        record = held.get(key, records.NOTHING)
+        for version in versions:
+            absorbed = absorb(record, version, SPECS.get(key[0]))
+            record = absorbed.record
+            overruled += [(key, one, version.version) for one in absorbed.overruled]
+            changed = changed or absorbed.changed_data
+        after[key] = record
+    await records.write(transaction, npsn, after)
+    await records.log_overruled(transaction, npsn, overruled)
+    return changed
+
+
+def _shown(row: PageRow, held: Replicated | None) -> list[Base]:
+    """What a page shows of one record: its newest version, after the one of ours that it hides, if we never heard of it."""
+    newest = Base(row.version, row.seq, _fields(row.text))
+    hidden = row.covers
+    if hidden is None or held is None or held.sent is None or held.base.version >= hidden.version:
+        return [newest]
+    return [Base(hidden.version, hidden.seq, _fields(hidden.text)), newest]  # trap: what a later hand hides
 
 
 async def _clear_doubt(transaction: Transaction, npsn: str) -> None:
@@ -251,7 +279,7 @@ async def _note_refusals(
     npsn: str,
     verdicts: Mapping[Key, RecordVerdict],
     held: Mapping[Key, Replicated],
-    absorbed: Mapping[Key, Base],
+    absorbed: Mapping[Key, Sequence[Base]],
 ) -> None:
     """Keep central's findings with what it refused; any other verdict takes an older refusal off."""
     refused = {key: verdict for key, verdict in verdicts.items() if verdict.verdict == "refused"}

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date
-
 from services.link.boot import session_service
-from services.link.session import Session
 from services.link.settings import LinkSettings
 from services.runtime import Service
 from services.syncer.handlers import handlers
@@ -17,10 +13,6 @@ class Settings(LinkSettings):
     """The syncer's own: nothing beyond what every service with a line to central has."""
 
 
-def build(settings: Settings, today: Callable[[], date] = date.today) -> Service:
-    """The syncer, ready to run. `today` is the date its gate judges by."""
-
-    async def run(session: Session) -> None:
-        await sync(session, today)
-
-    return session_service("syncer", "sync", settings, run, handlers)
+def build(settings: Settings) -> Service:
+    """The syncer, ready to run."""
+    return session_service("syncer", "sync", settings, sync, handlers)

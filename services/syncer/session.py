@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date
 from typing import Any, Literal
 
 from services.link import Refused, Session
@@ -12,15 +10,15 @@ from services.replica.sessions import Gate
 from services.syncer.push import push
 
 
-async def sync(session: Session, today: Callable[[], date]) -> None:
+async def sync(session: Session) -> None:
     """Make the school and central equal, both ways, and prove it. Ends the request's row when it completes.
 
     Raises Refused (the gate, or central), Failed (not equal), Stale, CentralAway, LeaseLost.
     """
     replica, job = session.replica, session.job
-    _passes(await replica.look(job, today()))
+    _passes(await replica.look(job))
     await session.fetch(await session.open(), first=True)
-    gate = _passes(await replica.gate(job, today(), incarnation=session.incarnation, session=session.number))
+    gate = _passes(await replica.gate(job, incarnation=session.incarnation, session=session.number))
     page = await push(session, gate.changes)
     if page is not None:
         await session.fetch(page, first=False)

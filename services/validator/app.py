@@ -7,7 +7,7 @@ from datetime import date
 
 from pydantic import Field
 
-from services import topology
+from services import calendar, topology
 from services.database import Database
 from services.replica.gauges import STALE_DAYS, gauges
 from services.runtime import Service
@@ -26,7 +26,7 @@ class Settings(ServiceSettings):
     stale_days: int = Field(STALE_DAYS, description="A school that did not sync for this long counts as stale", ge=1)
 
 
-def build(settings: Settings, today: Callable[[], date] = date.today) -> Service:
+def build(settings: Settings, today: Callable[[], date] = calendar.today) -> Service:
     """The validator, ready to run. `today` is the date it judges by."""
     database = Database(settings.site_database_url, pool=settings.database_pool, name="validator")
     service = Service("validator", settings, database, dead_queue=topology.DEAD_SITE)

@@ -19,6 +19,7 @@ from services.central.exchange import Bounds
 from services.central.gauges import Counters
 from services.database import Database
 from services.entities import Fields, natural_key
+from services.errors import BrokerAway
 from services.intake import Accounts
 from services.messages import (
     PROTOCOL_VERSION,
@@ -105,12 +106,13 @@ class Heard:
 
 @dataclass
 class Desk:
-    """Central at one database. `heard` has all it published; `gone` are reply queues that are no longer there."""
+    """Central at one database. `heard` has all it published; `gone`: reply queues that are no longer there."""
 
     database: Database
     bounds: Bounds = field(default_factory=lambda: Bounds(page_records=100))
     heard: list[Heard] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
+    away: bool = False
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     code: str = ""
     install_id: str = ""
@@ -152,6 +154,8 @@ class Desk:
         correlation_id: str | None = None,
         mandatory: bool = True,
     ) -> None:
+        if self.away:
+            raise BrokerAway("no confirm")
         if routing_key in self.gone:
             raise PublishRefused(routing_key)
         self.heard.append(Heard(exchange, routing_key, message, subject, id, correlation_id, mandatory))

@@ -52,7 +52,7 @@ async def test_a_school_may_begin_with_nothing(central_database: Database) -> No
         (line("peserta_didik", student_id(9), {"tidak_ada": 1}), "UBAH-02 tidak_ada"),
         (line("peserta_didik", student_id(9), {"nama": "x" * 101}), "UBAH-03 nama"),
         (line("peserta_didik", student_id(9), {"rt": True}), "UBAH-03 rt"),
-        (line("peserta_didik", student_id(1), {}), "record_id = 2"),
+        (line("peserta_didik", student_id(1), {}), "record_id = baris/line 2"),
     ],
 )
 async def test_a_line_that_is_no_record_is_named_and_nothing_is_stored(

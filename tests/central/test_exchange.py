@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.errors import MessageRefused
+from services.errors import BrokerAway, MessageRefused
 from services.messages import (
     SchoolRegister,
     SchoolRegistered,
@@ -129,6 +129,20 @@ async def test_an_answer_that_nobody_waits_for_is_dropped(desk: Desk) -> None:
     assert (await desk.head()).session == 1
 
 
+async def test_an_answer_that_the_broker_did_not_confirm_is_given_when_the_message_comes_again(desk: Desk) -> None:
+    session = await desk.open()
+    desk.away = True
+    with pytest.raises(BrokerAway):
+        await desk.ask("situs-sync", "open", desk.opening(), id="a")
+    with pytest.raises(BrokerAway):
+        await desk.officer(corrects(1, 1, rt=7), id="b")
+    desk.away = False
+    granted = expect(await desk.ask("situs-sync", "open", desk.opening(), id="a"), SessionGranted)
+    assert granted.session == session.granted.session + 1
+    assert (await desk.officer(corrects(1, 1, rt=7), id="b")).routing_key == f"accepted.{NPSN}"
+    assert (await desk.head()).head_seq == 5
+
+
 async def test_pages_are_bounded_by_records_and_reach_the_head(desk: Desk) -> None:
     session = await desk.open()
     pages = await session.pages(limit=3)
@@ -229,7 +243,7 @@ async def test_another_root_is_different_and_confirms_nothing(desk: Desk) -> Non
     session = await desk.open()
     await desk.officer(corrects(1, 1, nisn="0161234567"))
     answer = expect(await session.verify(root="00" * 32), SessionDifferent)
-    assert answer.entities == ["peserta_didik", "sekolah"]
+    assert {name: held.rows for name, held in answer.entities.items()} == {"peserta_didik": 3, "sekolah": 1}
     assert answer.root == await desk.root()
     assert (await desk.head()).confirmed_seq == 4
     assert desk.metrics.get_sample_value("selaras_central_divergence_total", {"site": "pusat"}) == 1

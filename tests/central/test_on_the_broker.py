@@ -6,20 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from services import topology, wire
 from services.broker import Publisher, connect, user_of
+from services.central import registry
 from services.central.administration import add_school
-from services.central.app import CentralSettings, build
+from services.central.app import Settings, build
 from services.database import Database
-from services.embedded import DatabaseOwner, private_servers
+from services.embedded import private_servers
 from services.intake import Accounts
 from services.link import Channel
 from services.messages import (
     PROTOCOL_VERSION,
+    OfficerChangeSubmitted,
     SchoolRegister,
     SchoolRegistered,
     SessionEqual,
@@ -48,29 +51,29 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+async def central(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     users = [*topology.service_users(), *topology.link_users("situs"), topology.officer_user("dinas")]
     definitions = topology.definitions({user.name: (user, PASSWORD) for user in users})
     folder = Path(tmp_path_factory.mktemp("servers"))
     with private_servers(
-        folder, definitions=definitions, databases={"central": DatabaseOwner("central", PASSWORD)}, fresh=True
+        folder, definitions=definitions, databases={"central": ("central", PASSWORD)}, fresh=True
     ) as servers:
         url = servers.database_url("central", PASSWORD, "central")
         await upgrade_async("central", url)
         urls = {user.name: servers.amqp_url(user.name, PASSWORD) for user in users}
-        service = build(CentralSettings(amqp_url=urls["central"], central_database_url=url))
+        service = build(Settings(amqp_url=urls["central"], central_database_url=url))
         await service.start()
         yield Running(service, service.database, urls)
         await service.stop()
 
 
-async def test_a_whole_session_crosses_the_broker(running: Running) -> None:
-    accounts = Accounts(running.database)
+async def test_a_whole_session_crosses_the_broker(central: Running) -> None:
+    accounts = Accounts(central.database)
     await accounts.grant("situs-sync", "*", "site-sync")
     await accounts.grant("situs-pull", "*", "site-pull")
     await accounts.grant("dinas", "*", "officer")
-    code = await add_school(running.database, NPSN, baseline(300))
-    channel = Channel(running.urls["situs-sync"], source="/situs/syncer")
+    code = await add_school(central.database, NPSN, baseline(300))
+    channel = Channel(central.urls["situs-sync"], source="/situs/syncer")
     await channel.start()
     try:
         registered = expect(await channel.ask("register", NPSN, SchoolRegister(code=code)), SchoolRegistered)
@@ -80,53 +83,49 @@ async def test_a_whole_session_crosses_the_broker(running: Running) -> None:
         )  # fmt: skip
         granted = expect(await channel.ask("open", NPSN, opening), SessionGranted)
         assert len(granted.page.rows) == 301
-        named = {"session": granted.session, "incarnation": granted.incarnation}
+        named: dict[str, Any] = {"session": granted.session, "incarnation": granted.incarnation}
         push = SessionPush(**named, batch_no=1, changes=[put(1, 1, rt=(None, 7))], cursor=301, last=True)
         result = expect(await channel.ask("push", NPSN, push), SessionResult)
         assert [v.verdict for v in result.verdicts] == ["applied"]
-        root = await _root(running.database)
+        root = await _root(central.database)
         verify = SessionVerify(**named, cursor=302, root=root, unsent=0, held=0, refused=0)
         assert expect(await channel.ask("verify", NPSN, verify), SessionEqual).statement["head_seq"] == 302
     finally:
         await channel.stop()
-    await _officer_and_answer(running)
-    await _quarantine_and_the_next_good_message(running)
-    page = (await _get(running, "/metrics")).text
+    await _officer_and_answer(central)
+    await _quarantine_and_the_next_good_message(central)
+    page = (await _get(central, "/metrics")).text
     assert 'selaras_central_sessions_total{kind="sync",site="pusat"} 1.0' in page
     assert 'selaras_dead_letters{queue="central.requests",reason="MSG-05",site="pusat"} 1.0' in page
-    assert (await _get(running, "/readyz")).status_code == 200
+    assert (await _get(central, "/readyz")).status_code == 200
 
 
 async def _root(database: Database) -> str:
-    from services.central import registry
-
     async with database.transaction() as transaction:
         return (await registry.roots(transaction, NPSN)).root
 
 
-async def _officer_and_answer(running: Running) -> None:
+async def _officer_and_answer(central: Running) -> None:
     """An officer's change is written though nobody listens to the answer."""
-    from services.messages import OfficerChangeSubmitted
-
-    broker = connect(running.urls["dinas"])
+    broker = connect(central.urls["dinas"])
     await broker.start()
-    publisher = Publisher(broker, user=user_of(running.urls["dinas"]), source="/dinas")
+    publisher = Publisher(broker, user=user_of(central.urls["dinas"]), source="/dinas")
     event = OfficerChangeSubmitted(changes=[corrects(2, 1, rt=3)])
     await publisher.announce(topology.OFFICERS, f"change.{NPSN}", event, subject=NPSN)
-    await _until(running.database, "SELECT head_seq = 303 FROM school")
+    await _until(central.database, "SELECT head_seq = 303 FROM school")
     await broker.stop()
 
 
-async def _quarantine_and_the_next_good_message(running: Running) -> None:
+async def _quarantine_and_the_next_good_message(central: Running) -> None:
     """A puller that asks for a session's page of another site's gets nothing; what it sent is kept."""
-    broker = connect(running.urls["situs-pull"])
+    broker = connect(central.urls["situs-pull"])
     await broker.start()
     publisher = Publisher(broker, user="situs-pull", source="/situs/puller")
     fetch = SessionFetch(session=1, incarnation="x", cursor=0, limit=1)
     await publisher.announce(
         topology.CENTRAL, "situs-pull.fetch", fetch, subject=NPSN, reply_to="situs-sync.1", id=wire.new_id()
     )
-    await _until(running.database, "SELECT count(*) = 1 FROM quarantine WHERE code = 'MSG-05'")
+    await _until(central.database, "SELECT count(*) = 1 FROM quarantine WHERE code = 'MSG-05'")
     await broker.stop()
 
 
@@ -139,6 +138,6 @@ async def _until(database: Database, question: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _get(running: Running, path: str) -> httpx.Response:
+async def _get(central: Running, path: str) -> httpx.Response:
     async with httpx.AsyncClient() as client:
-        return await client.get(f"http://127.0.0.1:{running.service.http_port}{path}")
+        return await client.get(f"http://127.0.0.1:{central.service.http_port}{path}")

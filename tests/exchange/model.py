@@ -119,6 +119,7 @@ class World:
         self.typed: Counter[tuple[str, Any]] = Counter()
         self.written: Counter[tuple[str, Any]] = Counter()
         self.wishes: dict[str, Wish] = {}
+        self.seen: dict[str, int] = {}
         self.actions: dict[str, Callable[[int], None]] = {
             "type": self.type,
             "type back": self.type_back,
@@ -126,6 +127,7 @@ class World:
             "correct": self.correct,
             "put back": self.put_back,
             "officer deletes": self.officer_deletes,
+            "officer restores": self.officer_restores,
             "confirm": self.confirm,
             "decide": self.decide,
             "go on": self.go_on,
@@ -162,6 +164,7 @@ class World:
         if before.conflict is not None and before.conflict.whole:
             self._typed_all()
         self.typed[name, value] += 1
+        self.seen[name] = before.base.version
         self.wishes.pop(WHOLE, None)
         self.wishes.pop(name, None)
         if not nothing_new:
@@ -173,6 +176,7 @@ class World:
         if self.record.data is None or (held is not None and refuses_delete(MURID, held)):
             return
         self.typed.update((name, None) for name in self.record.data)
+        self.seen.update(dict.fromkeys(TYPED_FIELDS, self.record.base.version))
         self.record = self.core.type_over(self.record, {}, "delete", MURID)
         settled_already = self.record.sent is None and held is None
         self.wishes = {} if settled_already else {WHOLE: Wish(None, reached=False)}
@@ -199,6 +203,7 @@ class World:
         """To decide for mine is to type it all anew: it may be written once more."""
         names = {*TYPED_FIELDS, *(self.record.data or {})}
         self.typed.update((name, (self.record.data or {}).get(name)) for name in names)
+        self.seen.update(dict.fromkeys(TYPED_FIELDS, self.record.base.version))
 
     # ── officers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -219,6 +224,12 @@ class World:
     def officer_deletes(self, _n: int) -> None:
         if self.central.fields is not None and not self.central.fields.get(CONFIRMED):
             self._officer(None, *TYPED_FIELDS, WHOLE)
+
+    def officer_restores(self, _n: int) -> None:
+        """The record is put back as it was before it was deleted, by whomever."""
+        held = self.central.held
+        if held is not None and held.fields is None:
+            self._officer(held.last_live, *TYPED_FIELDS)
 
     def confirm(self, _n: int) -> None:
         if self.central.fields is not None:
@@ -344,6 +355,8 @@ class World:
         self.record = absorbed.record
         for overruled in absorbed.overruled:
             self.wishes.pop(overruled.field, None)
+            if not MURID.is_central(overruled.field, fields):
+                raise Broken(f"{overruled} took the place of the school's")
         conflict = self.record.conflict
         if conflict is not None and conflict.whole:  # what is as it was before both sides parted is no edit
             parted = conflict.ancestor or {}
@@ -391,6 +404,20 @@ class World:
             self.written[name, value] += 1
             if self.written[name, value] > self.typed[name, value]:
                 raise Broken(f"{name}: {value!r} was written more often than typed")
+            if name == "no_kk" and self._officers_own(name, before.get(name)):
+                raise Broken(f"{name}: {value!r} was written over {before.get(name)!r}, which nobody had seen")
+
+    def _officers_own(self, name: str, value: Any) -> bool:
+        """Did an officer write the value after what the operator saw when typing?"""
+        history = self.central.history[:-1]
+        at = next((i for i in reversed(range(len(history))) if i == 0 or self._value(i - 1, name) != value), None)
+        seen = self.seen.get(name, 0)
+        seen_value = self._value(seen - 1, name) if seen else None
+        by_officer = at is not None and history[at].session is None and history[at].fields is not None
+        return by_officer and value != seen_value
+
+    def _value(self, index: int, name: str) -> Any:
+        return (self.central.history[index].fields or {}).get(name)
 
     def _look(self) -> None:
         for name, wish in self.wishes.items():
@@ -425,6 +452,6 @@ def _nothing_wrong(_fields: Fields) -> list[str]:
 def a_schedule(seed: int) -> tuple[int, list[Step], list[int]]:
     """Start, steps and decisions from a seed: for the runs that look for a schedule which breaks a changed core."""
     rng = random.Random(seed)
-    weights = [3, 3, 1, 2, 3, 1, 1, 1, 9, 2, 1]
+    weights = [3, 3, 1, 2, 3, 1, 1, 1, 1, 9, 2, 1]
     steps = [(rng.choices(ACTIONS, weights)[0], rng.randrange(24)) for _ in range(rng.randrange(4, 30))]
     return rng.randrange(STARTS), steps, [rng.randrange(4) for _ in range(6)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -193,10 +194,7 @@ def test_a_reference_that_was_broken_before_does_not_stop_another_edit() -> None
 
 def test_a_long_chain_of_references_to_nothing_falls_whole_and_fast() -> None:
     ids = [f"00000000-0000-4000-8000-{n:012}" for n in range(1001)]
-    chain = [
-        upsert("rombongan_belajar", own, parent_rombongan_belajar_id=parent)
-        for own, parent in zip(ids, ids[1:], strict=False)
-    ]
+    chain = [upsert("rombongan_belajar", own, parent_rombongan_belajar_id=parent) for own, parent in pairwise(ids)]
     decision = decided(*chain)
     assert (decision.stored, decision.records) == ([], {})
     assert len(decision.rejected) == 1000

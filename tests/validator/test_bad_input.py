@@ -1,4 +1,4 @@
-"""Whatever comes in, over the real broker: a clear answer or a quarantine entry with a code, and the next good one is taken."""
+"""Whatever comes over the real broker is answered or kept with a code, and the next good message is taken."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 from faststream.rabbit import RabbitBroker
 
 from services import topology, wire
 from services.broker import connect
 from services.database import Database
+from services.embedded import Servers, private_servers
 from services.intake import Accounts, Quarantine
 from services.listener import Listener
+from services.migrations import upgrade_async
 from services.runtime import Service
 from services.validator.app import Settings, build
 from services.wire import Event
-from tests.replica.builders import NPSN, OPERATOR, OTHER_NPSN, TODAY, first, register
+from tests.replica.builders import NPSN, OPERATOR, OTHER_NPSN, TODAY, register
 from tests.validator.builders import SOURCE, an_envelope
-from tests.validator.conftest import Private
 
+PASSWORD = "uji"
 WAIT_SECONDS = 20.0
 NEW = "11111111-1111-4111-8111-111111111111"
 A_CHANGE = {"entity": "peserta_didik", "record_id": NEW, "fields": {"nama": "Anak Baru"}}
@@ -61,6 +64,15 @@ class Desk:
 
         return await self._until(there)
 
+    async def closed(self, row_id: int) -> None:
+        """The quarantine entry is done with."""
+
+        async def there() -> Any:
+            row = await Quarantine(self.database).get(row_id)
+            return row.closed_as if row else None
+
+        assert await self._until(there) == "replayed"
+
     async def still_takes_good_ones(self) -> None:
         """What was bad before it does not hold up what is good."""
         envelope = an_envelope("change.submitted.v1", {"changes": [A_CHANGE]})
@@ -79,14 +91,43 @@ class Desk:
         return found
 
 
+@dataclass(frozen=True)
+class Private:
+    """Servers on which the operator has a user of their own, and nobody speaks for every school."""
+
+    servers: Servers
+    database_url: str
+
+    def amqp(self, user: str) -> str:
+        return self.servers.amqp_url(user, PASSWORD)
+
+
+@pytest.fixture(scope="module")
+async def private(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Private]:
+    users = [*topology.service_users(), topology.person_user(OPERATOR)]
+    with private_servers(
+        tmp_path_factory.mktemp("servers"),
+        definitions=topology.definitions({user.name: (user, PASSWORD) for user in users}),
+        databases={"site": ("site", PASSWORD)},
+        fresh=True,
+    ) as servers:
+        url = servers.database_url("site", PASSWORD, "site")
+        await upgrade_async("site", url)
+        yield Private(servers, url)
+
+
 @pytest.fixture
-async def desk(private: Private, site_database: Database, site_database_url: str) -> AsyncIterator[Desk]:
-    await register(site_database)
+async def desk(private: Private) -> AsyncIterator[Desk]:
+    """One registered school, and a validator that runs."""
+    database = Database(private.database_url)
+    async with database.transaction() as transaction:
+        await transaction.run("TRUNCATE school, record, finding, account, answer, quarantine")
+    await register(database)
     service = build(
-        Settings(amqp_url=private.amqp("validator"), site_database_url=site_database_url), today=lambda: TODAY
+        Settings(amqp_url=private.amqp("validator"), site_database_url=private.database_url), today=lambda: TODAY
     )
     broker = connect(private.amqp(OPERATOR))
-    made = Desk(broker, site_database, service)
+    made = Desk(broker, database, service)
 
     def heard(event: Event[Any]) -> None:
         made.heard.append(event)
@@ -102,6 +143,7 @@ async def desk(private: Private, site_database: Database, site_database_url: str
     await service.stop()
     await listener.stop()
     await broker.stop()
+    await database.close()
 
 
 async def test_an_undecodable_message_goes_to_quarantine(desk: Desk) -> None:
@@ -251,3 +293,27 @@ async def test_a_schools_changes_are_taken_in_their_order(desk: Desk) -> None:
     await desk.answer(envelopes[-1]["id"], "accepted")
     assert [event.data.cause.id for event in desk.heard] == [envelope["id"] for envelope in envelopes]
     assert [event.data.revision for event in desk.heard] == list(range(1, 21))
+
+
+async def test_what_was_kept_is_taken_when_a_person_has_mended_its_cause(desk: Desk) -> None:
+    envelope = an_envelope("change.submitted.v1", {"changes": [A_CHANGE]}, npsn=OTHER_NPSN)
+    await desk.send(envelope, key=f"change.{OTHER_NPSN}")
+    row = await desk.quarantined("MSG-05")
+    await register(desk.database, {}, npsn=OTHER_NPSN)
+    assert await Quarantine(desk.database).ask_replay(row.id)
+    assert (await desk.answer(envelope["id"], "accepted")).counts.pending == 1
+    await desk.closed(row.id)
+
+
+async def test_the_states_are_shown_to_prometheus(desk: Desk) -> None:
+    await desk.still_takes_good_ones()
+    await desk.send(b"")
+    await desk.quarantined("MSG-01")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{desk.service.http_port}") as client:
+        assert (await client.get("/readyz")).json() == {"service": "validator", "trouble": {}}
+        lines = (await client.get("/metrics")).text.splitlines()
+    assert 'selaras_pending_records{entity="peserta_didik",site="situs"} 1.0' in lines
+    assert 'selaras_schools{site="situs",state="blocked"} 1.0' in lines
+    assert any(line.startswith("selaras_invalid_findings{rule=") for line in lines)
+    assert any(line.startswith("selaras_dead_letters{") and 'reason="MSG-01"' in line for line in lines)
+    assert not any(NPSN in line for line in lines)

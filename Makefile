@@ -1,0 +1,34 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check lock clean venv
+PYTHON ?=
+export PYTHON
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: venv ## the whole story on this machine, with servers of its own: baseline, changes, sync, pull, a crash
+	@.venv/bin/selaras demo
+
+up: venv ## start everything and keep it running; Ctrl-C stops it
+	@.venv/bin/selaras up
+
+test: venv ## all tests, on real servers
+	@.venv/bin/pytest
+
+check: venv ## style, types, and who may import whom
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+lock: venv ## make requirements.lock anew from pyproject.toml (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pipx install uv" >&2; exit 1; }
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--all-extras pyproject.toml -o requirements.lock
+
+clean: ## remove all that can be made again: .venv, the private servers' data, caches
+	@rm -rf .venv .run dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@sh scripts/bootstrap.sh

@@ -1,0 +1,71 @@
+"""What a session costs central: three requests when something changed here, two when nothing did."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.demo.stage import Stage
+from services.link import Channel
+from services.messages import Message, SessionCompleted
+from services.runtime import Service
+from services.settings import load
+from services.syncer.app import Settings, build
+from tests.conftest import ENVIRONMENT
+from tests.e2e.conftest import School
+
+
+@pytest.fixture
+async def asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
+    """The verbs of every request to central, from a syncer in this process that stands in for the stack's own."""
+    verbs: list[str] = []
+    ask = Channel.ask
+
+    async def noted(self: Channel, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:  # noqa: A002
+        verbs.append(verb)
+        return await ask(self, verb, npsn, request, id=id)
+
+    for name, value in {**ENVIRONMENT, **stage.stack.addresses.of_service("syncer")}.items():
+        monkeypatch.setenv(name, value)
+    stage.stack.stop("syncer")
+    syncer: Service = build(load(Settings))
+    await syncer.start()
+    monkeypatch.setattr(Channel, "ask", noted)
+    yield verbs
+    await syncer.stop()
+
+
+async def test_an_unchanged_school_costs_two_requests(stage: Stage, school: School, asked: list[str]) -> None:
+    async with stage.at(school.npsn) as client:
+        asked.clear()
+        end = await stage.session(client, "sync", "principal")
+    assert isinstance(end, SessionCompleted)
+    assert asked == ["open", "verify"]
+
+
+async def test_an_ordinary_session_takes_three_round_trips(stage: Stage, school: School, asked: list[str]) -> None:
+    async with stage.at(school.npsn) as client:
+        await stage.publish(client, [school.change(i, anak_keberapa=9) for i in range(5)])
+        asked.clear()
+        end = await stage.session(client, "sync", "principal")
+    assert isinstance(end, SessionCompleted)
+    assert end.sent == 5
+    assert asked == ["open", "push", "verify"]
+
+
+async def test_a_blocked_school_asks_central_nothing(stage: Stage, school: School, asked: list[str]) -> None:
+    async with stage.at(school.npsn) as client:
+        await stage.publish(client, [school.change(0, agama_id=None)])
+        asked.clear()
+        await stage.session(client, "sync", "principal")
+    assert asked == []
+
+
+async def test_many_records_travel_in_batches_and_pages(stage: Stage, school: School, asked: list[str]) -> None:
+    async with stage.at(school.npsn) as client:
+        await stage.publish(client, [school.change(i, anak_keberapa=9) for i in range(25)])
+        asked.clear()
+        end = await stage.session(client, "sync", "principal")
+    assert isinstance(end, SessionCompleted)
+    assert asked == ["open", "push", "push", "push", "verify"]

@@ -1,0 +1,219 @@
+"""What a session does to the replica, step by step, on the real database; central's answers are made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from services.database import Database
+from services.exchange import canonical
+from services.exchange.absorb import Replicated
+from services.messages import Covered, PageRow, Problem, RecordVerdict, SessionPage
+from services.replica import records, registration
+from services.replica.requests import Job, LeaseLost, Requests
+from services.replica.sessions import Replica
+from tests.builders import TODAY, a_school
+
+NPSN = "97000001"
+FIRST_LIFE = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+async def replica(site_database: Database) -> Replica:
+    """A registered school without records."""
+    await registration.register(site_database, NPSN, nama="SD Uji", install_id="i", registration_no=1)
+    return Replica(Requests(site_database, lease_seconds=60), lambda: TODAY)
+
+
+@pytest.fixture
+async def job(replica: Replica) -> AsyncIterator[Job]:
+    """A sync that a worker has taken."""
+    yield await a_job(replica, "event-1")
+
+
+async def a_job(replica: Replica, event_id: str) -> Job:
+    await replica.requests.ask(NPSN, "sync", source="/uji", event_id=event_id, actor="kepala sekolah")
+    taken = await replica.requests.take("sync", "worker")
+    assert taken is not None
+    return taken
+
+
+def a_page(*rows: PageRow, head: int | None = None) -> SessionPage:
+    last = rows[-1].seq if rows else 0
+    return SessionPage(rows=list(rows), cursor=last, head_seq=last if head is None else head)
+
+
+def a_row(entity: str, record_id: str, fields: dict[str, object] | None, *, version: int, seq: int) -> PageRow:
+    text = None if fields is None else canonical.encode(fields)
+    return PageRow(entity=entity, record_id=record_id, version=version, seq=seq, text=text)
+
+
+async def baseline(replica: Replica, job: Job) -> dict[str, dict[str, dict[str, object]]]:
+    """A minimal valid school as central's first page; what came down."""
+    school = a_school()
+    rows = [(entity, one, fields) for entity, found in school.items() for one, fields in found.items()]
+    page = a_page(*(a_row(e, i, f, version=1, seq=n) for n, (e, i, f) in enumerate(rows, start=1)))
+    assert await replica.absorb_page(job, page, clear_doubt=True) == len(rows)
+    return school
+
+
+async def type_in(replica: Replica, job: Job, entity: str, record_id: str, **fields: object) -> None:
+    """What an operator's accepted change does to a record."""
+    async with replica.requests.holding(job) as (transaction, _):
+        held = (await records.read(transaction, NPSN, [(entity, record_id)]))[(entity, record_id)]
+        typed = {name: value for name, value in {**(held.data or {}), **fields}.items() if value is not None}
+        await records.write(transaction, NPSN, {(entity, record_id): replace(held, data=typed)})
+        await records.touch(transaction, NPSN)
+
+
+async def held(replica: Replica, job: Job, key: records.Key) -> Replicated:
+    async with replica.requests.holding(job) as (transaction, _):
+        return (await records.read(transaction, NPSN, [key]))[key]
+
+
+async def test_records_and_cursor_come_together(replica: Replica, job: Job) -> None:
+    school = await baseline(replica, job)
+    state = await replica.school(job)
+    assert state.cursor == state.settled == sum(map(len, school.values()))
+
+
+async def test_a_page_that_is_not_the_last_moves_the_cursor_but_settles_nothing(replica: Replica, job: Job) -> None:
+    await baseline(replica, job)
+    before = await replica.school(job)
+    new = a_row("ptk", "018f0000-0000-7000-8000-000000000001", {"nama": "Baru"}, version=1, seq=before.cursor + 1)
+    await replica.absorb_page(job, a_page(new, head=before.cursor + 5), clear_doubt=True)
+    after = await replica.school(job)
+    assert (after.cursor, after.settled, after.highest_seq) == (before.cursor + 1, before.settled, before.cursor + 5)
+
+
+async def test_the_gate_marks_exactly_what_it_pushes(replica: Replica, job: Job) -> None:
+    school = await baseline(replica, job)
+    student = next(iter(school["peserta_didik"]))
+    await type_in(replica, job, "peserta_didik", student, anak_keberapa=3)
+    gate = await replica.gate(job, incarnation=FIRST_LIFE, session=4)
+    assert [(c.entity, c.record_id, c.fields["anak_keberapa"][1]) for c in gate.changes] == [("peserta_didik", student, 3)]
+    record = await held(replica, job, ("peserta_didik", student))
+    assert record.sent is not None
+    assert record.sent.fields == record.data
+    assert (await replica.school(job)).marks == {FIRST_LIFE: 4}
+    await type_in(replica, job, "peserta_didik", student, anak_keberapa=4)
+    assert (await held(replica, job, ("peserta_didik", student))).sent == record.sent, "what was sent stays as it was"
+
+
+async def test_a_blocked_school_marks_nothing(replica: Replica, job: Job) -> None:
+    school = await baseline(replica, job)
+    student = next(iter(school["peserta_didik"]))
+    await type_in(replica, job, "peserta_didik", student, agama_id=None)
+    gate = await replica.gate(job, incarnation=FIRST_LIFE, session=4)
+    assert gate.problem is not None
+    assert gate.problem.code == "SYN-01"
+    assert gate.changes == []
+    assert (await held(replica, job, ("peserta_didik", student))).sent is None
+    assert (await replica.school(job)).marks == {}
+
+
+async def test_an_answer_that_was_lost_is_settled_by_the_next_first_fetch(replica: Replica, job: Job) -> None:
+    school = await baseline(replica, job)
+    student = next(iter(school["peserta_didik"]))
+    await type_in(replica, job, "peserta_didik", student, anak_keberapa=3)
+    await replica.gate(job, incarnation=FIRST_LIFE, session=4)
+    cursor = (await replica.school(job)).cursor
+    await replica.absorb_page(job, a_page(head=cursor).model_copy(update={"cursor": cursor}), clear_doubt=True)
+    record = await held(replica, job, ("peserta_didik", student))
+    assert record.sent is None
+    assert record.pending
+
+
+async def test_a_value_typed_back_while_in_doubt_is_not_lost(replica: Replica, job: Job) -> None:
+    """Sent 3, central took it, the answer was lost, the operator typed the old value back: it must be pending again."""
+    school = await baseline(replica, job)
+    student = next(iter(school["peserta_didik"]))
+    before = dict(school["peserta_didik"][student])
+    await type_in(replica, job, "peserta_didik", student, anak_keberapa=3)
+    await replica.gate(job, incarnation=FIRST_LIFE, session=4)
+    await type_in(replica, job, "peserta_didik", student, anak_keberapa=before.get("anak_keberapa"))
+    cursor = (await replica.school(job)).cursor
+    taken = a_row("peserta_didik", student, {**before, "anak_keberapa": 3}, version=2, seq=cursor + 1)
+    await replica.absorb_page(job, a_page(taken), clear_doubt=True)
+    record = await held(replica, job, ("peserta_didik", student))
+    assert record.pending
+    assert record.data == before
+
+
+async def test_an_officer_who_put_the_old_value_back_is_not_overruled(replica: Replica, job: Job) -> None:
+    """A page shows what a later hand hides: ours was taken (version 2), then put back (version 3), and we never heard."""
+    school = await baseline(replica, job)
+    student = next(iter(school["peserta_didik"]))
+    before = dict(school["peserta_didik"][student])
+    await type_in(replica, job, "peserta_didik", student, anak_keberapa=3)
+    await replica.gate(job, incarnation=FIRST_LIFE, session=4)
+    cursor = (await replica.school(job)).cursor
+    ours = Covered(version=2, seq=cursor + 1, text=canonical.encode({**before, "anak_keberapa": 3}))
+    newest = a_row("peserta_didik", student, before, version=3, seq=cursor + 2).model_copy(update={"covers": ours})
+    await replica.absorb_page(job, a_page(newest), clear_doubt=True)
+    record = await held(replica, job, ("peserta_didik", student))
+    assert not record.pending
+    assert record.data == before
+
+
+async def test_a_refused_record_stays_pending_and_shows_why(replica: Replica, job: Job) -> None:
+    school = await baseline(replica, job)
+    student = next(iter(school["peserta_didik"]))
+    await type_in(replica, job, "peserta_didik", student, anak_keberapa=3)
+    gate = await replica.gate(job, incarnation=FIRST_LIFE, session=4)
+    why = Problem(code="PD-01", field="nama", text_id="a", text_en="b", next_id="c", next_en="d")
+    verdict = RecordVerdict(verdict="refused", version=1, seq=1, findings=[why])
+    await replica.absorb_verdicts(job, gate.changes, [verdict], head_seq=9)
+    standing = await replica.standing(job)
+    assert (standing.unsent, standing.refused) == (1, 1)
+    assert (await held(replica, job, ("peserta_didik", student))).sent is None
+
+
+async def test_an_applied_verdict_needs_no_body(replica: Replica, job: Job) -> None:
+    school = await baseline(replica, job)
+    student = next(iter(school["peserta_didik"]))
+    await type_in(replica, job, "peserta_didik", student, anak_keberapa=3)
+    gate = await replica.gate(job, incarnation=FIRST_LIFE, session=4)
+    applied = RecordVerdict(verdict="applied", version=2, seq=50)
+    await replica.absorb_verdicts(job, gate.changes, [applied], head_seq=50)
+    record = await held(replica, job, ("peserta_didik", student))
+    assert (record.base.version, record.base.seq, record.pending) == (2, 50, False)
+    assert record.base.fields == record.data
+    assert (await replica.standing(job)).unsent == 0
+
+
+async def test_a_worker_that_slept_through_its_replacement_stops_at_its_next_step(site_database: Database) -> None:
+    await registration.register(site_database, NPSN, nama="SD Uji", install_id="i", registration_no=1)
+    replica = Replica(Requests(site_database, lease_seconds=0.05), lambda: TODAY)
+    sleeper = await a_job(replica, "event-1")
+    successor = None
+    for _ in range(200):
+        successor = await replica.requests.take("sync", "another worker")
+        if successor is not None:
+            break
+    assert successor is not None
+    assert successor.epoch > sleeper.epoch
+    assert successor.attempt == 2
+    with pytest.raises(LeaseLost):
+        await replica.absorb_page(sleeper, a_page(), clear_doubt=True)
+    with pytest.raises(LeaseLost):
+        await replica.requests.keep_lease(sleeper)
+
+
+async def test_a_live_lease_is_not_stolen(replica: Replica, job: Job) -> None:
+    await replica.requests.ask(NPSN, "sync", source="/uji", event_id="event-2", actor="kepala sekolah")
+    assert await replica.requests.take("sync", "another worker") is None
+    await replica.requests.wait(job, seconds=0, unreachable=False)
+    assert await replica.requests.take("sync", "another worker") is not None
+
+
+async def test_a_refused_request_does_not_hide_an_earlier_failure(replica: Replica, job: Job) -> None:
+    why = Problem(code="SYN-20", text_id="a", text_en="b", next_id="c", next_en="d")
+    await replica.end(job, "failed", why, {})
+    request = await replica.requests.ask(NPSN, "sync", source="/uji", event_id="event-2", actor="operator")
+    await replica.requests.refuse(NPSN, request, "sync", "SYN-02", {})
+    gauges = await replica.requests.gauges(["sync"])
+    assert gauges["failed"] == {("sync", "SYN-20"): 1.0}
+    assert gauges["refused"] == {}
