@@ -37,7 +37,7 @@ RECONNECT_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 HOLD_SECONDS = 20 * 60
-"""A message is held this long through trouble that passes; RabbitMQ closes the channel of a consumer after 30 minutes."""
+"""A message is held this long through trouble that passes; after 30 minutes RabbitMQ closes the channel."""
 TRIES = 3
 """A handler that fails on a message for no known reason is tried this often before the message goes to quarantine."""
 
@@ -107,7 +107,7 @@ def connect(url: str, *, stop_seconds: float = 20.0, middlewares: Sequence[Any] 
 
 
 class Publisher:
-    """One way to publish: persistent, confirmed within `confirm_seconds`, and by default refused if no queue takes it."""
+    """One way to publish: persistent, confirmed within `confirm_seconds`, by default refused if no queue takes it."""
 
     def __init__(self, broker: RabbitBroker, *, user: str, source: str, confirm_seconds: float = 10.0) -> None:
         self._broker = broker
@@ -130,8 +130,9 @@ class Publisher:
         correlation_id: str | None = None,
         mandatory: bool = True,
     ) -> None:
-        """Publish `message` about the school `subject`. Raises BrokerAway (unconfirmed: it may have arrived) or PublishRefused.
+        """Publish `message` about the school `subject`.
 
+        Raises BrokerAway (unconfirmed: it may have arrived) or PublishRefused.
         `mandatory=False` is for announcements, which have any number of listeners, none included.
         """
         event_id = id or wire.new_id()
@@ -148,7 +149,7 @@ class Publisher:
         )
 
     async def _publish(self, body: bytes, **options: Any) -> None:
-        """The wrapped call: FastStream passes over a publish timeout, and a dying connection may raise CancelledError."""
+        """The wrapped call: FastStream passes over the timeout, and a dying connection may raise CancelledError."""
         try:
             async with asyncio.timeout(self._confirm_seconds):
                 await self._broker.publish(
@@ -285,27 +286,22 @@ class Consumer:
         while True:
             try:
                 await settle(delivery)
-                self._trouble(None)
-                await message.ack()
-                return
+                break
             except Transient as error:
                 self._trouble(f"{type(error).__name__}: {error}")
                 log.warning("holding a message: %s", type(error).__name__, extra={"queue": delivery.queue})
-            except asyncio.CancelledError:
-                raise
             except Exception as error:
                 tries += 1
                 log.exception("handler failed (try %d)", tries, extra={"queue": delivery.queue})
-                if tries >= TRIES:
-                    delivery_cause = type(error).__name__
-                    if await self._quarantined(delivery, "MSG-11", delivery_cause):
-                        await message.ack()
-                        return
+                if tries >= TRIES and await self._quarantined(delivery, "MSG-11", type(error).__name__):
+                    break
             if self._stopping.is_set() or asyncio.get_running_loop().time() > deadline:
-                await message.nack(requeue=True)
+                await _settled(message.nack(requeue=True))
                 return
             await self._wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        self._trouble(None)
+        await _settled(message.ack())
 
     async def _settle(self, delivery: Delivery) -> None:
         try:
@@ -375,6 +371,14 @@ class Consumer:
                 await self._quarantine.close(row.id, "replayed")
                 done += 1
         return done
+
+
+async def _settled(answer: Awaitable[None]) -> None:
+    """Tell the broker. If the connection is gone the message comes again, and finds its work done."""
+    try:
+        await answer
+    except (AMQPError, aiormq.exceptions.AMQPError, ConnectionError, RuntimeError) as error:
+        log.warning("not acknowledged, so it will come again: %s", type(error).__name__)
 
 
 async def _undecoded(message: RabbitMessage) -> None:

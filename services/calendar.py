@@ -1,4 +1,4 @@
-"""What day it is at school: rules ask for a date, and the country has three time zones; western Indonesian time is taken."""
+"""What day it is at school. The rules ask for a date and the country has three time zones: western time is taken."""
 
 from __future__ import annotations
 

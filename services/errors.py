@@ -44,7 +44,10 @@ class CentralAway(Transient):
 
 
 class Permanent(SelarasError):
-    """Trouble that trying again cannot mend. `code` is from CATALOGUE; `detail` names fields and limits, never values."""
+    """Trouble that trying again cannot mend.
+
+    `code` is from CATALOGUE; `detail` names fields and limits, never values.
+    """
 
     def __init__(self, code: str, detail: str = "") -> None:
         self.code = code

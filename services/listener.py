@@ -1,4 +1,4 @@
-"""Listening on a queue of one's own that lives as long as its connection: replies from central, events for a command."""
+"""Listening on a queue of one's own, as long as its connection lives: replies from central, events for a command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ PREFETCH = 100
 
 
 class Listener:
-    """A connection with an exclusive queue `<prefix>.<random>` and a publisher. Comes back by itself after a lost connection."""
+    """A connection with an exclusive queue `<prefix>.<random>` and a publisher.
+
+    Comes back by itself after a lost connection.
+    """
 
     def __init__(
         self,
@@ -34,7 +37,10 @@ class Listener:
         confirm_seconds: float = 10.0,
         unreadable: Callable[[str | None, MessageRefused], None] = lambda _correlation_id, _error: None,
     ) -> None:
-        """`bindings`: (exchange, routing key pattern). `heard` gets each event; `unreadable` what could not be decoded."""
+        """`bindings`: (exchange, routing key pattern).
+
+        `heard` gets each event; `unreadable` what could not be decoded.
+        """
         self.user = user_of(url)
         self._queue_name = f"{prefix}.{secrets.token_hex(8)}"
         self._bindings = bindings
@@ -70,7 +76,7 @@ class Listener:
                 limit_bytes=wire.EXCHANGE_BODY_BYTES,
             )
         except MessageRefused as error:
-            log.error("not readable: %s", error.code)
+            log.warning("not readable: %s", error.code)
             self._unreadable(message.correlation_id, error)
         else:
             self._heard(event)

@@ -39,7 +39,9 @@ class Message(Part):
 
 
 class Actor(Part):
-    """The person behind a message, named by a console or command that may speak for people; else the broker's user is."""
+    """The person behind a message, named by a console or command that may speak for people; else the broker's user
+    is.
+    """
 
     id: Text
     role: Literal["operator", "principal", "officer"] | None = None
@@ -67,7 +69,9 @@ class ChangeSubmitted(Message):
 
 
 class Problem(Part):
-    """Why something was not done: a code of `services.errors` or of the rules, the field, both texts, and what to do."""
+    """Why something was not done: a code of `services.errors` or of the rules, the field, both texts, and what to
+    do.
+    """
 
     code: str
     field: str | None = None
@@ -305,7 +309,9 @@ class LineageEntry(Part):
 
 
 class SessionOpen(Message):
-    """site → central: begin a session. The same message id again gets the same grant; every new attempt has a new id."""
+    """site → central: begin a session. The same message id again gets the same grant; every new attempt has a new
+    id.
+    """
 
     type = "session.open.v1"
 

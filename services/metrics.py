@@ -24,7 +24,9 @@ def build_info(registry: CollectorRegistry, service: str) -> None:
     """`selaras_build_info`: always 1; what runs is in the labels."""
     from services.rules import RULES_VERSION
 
-    gauge = Gauge("selaras_build_info", "What runs here", ["service", "version", "protocol", "rules"], registry=registry)
+    gauge = Gauge(
+        "selaras_build_info", "What runs here", ["service", "version", "protocol", "rules"], registry=registry
+    )
     gauge.labels(service, version("selaras"), str(PROTOCOL_VERSION), RULES_VERSION).set(1)
 
 
@@ -67,7 +69,9 @@ class SessionMetrics:
             registry, "selaras_sync_last_success_timestamp_seconds", "The latest success", ("kind",), site
         )
         self.attempts = Counter("selaras_sync_attempts", "Sessions begun", ["site", "kind"], registry=registry)
-        self.failures = Counter("selaras_sync_failures", "Sessions failed", ["site", "kind", "reason"], registry=registry)
+        self.failures = Counter(
+            "selaras_sync_failures", "Sessions failed", ["site", "kind", "reason"], registry=registry
+        )
         self.completed = Counter(
             "selaras_sync_completed", "Sessions that reached an end", ["site", "kind", "outcome"], registry=registry
         )

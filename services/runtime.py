@@ -10,6 +10,7 @@ import contextlib
 import logging
 import signal
 import socket
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -39,7 +40,9 @@ CHECK_SECONDS = 5.0
 
 
 class NotSetUp(Exception):
-    """The database or the broker is there but not prepared; the message is one sentence with the command that does it."""
+    """The database or the broker is there but not prepared; the message is one sentence with the command that does
+    it.
+    """
 
 
 class Part(Protocol):
@@ -128,7 +131,9 @@ class Service:
                 await part.start()
             await self._consuming.start()
         except ChannelNotFoundEntity as error:
-            raise NotSetUp(f"The broker lacks what {self.name} needs ({error}): run `selaras topology declare`.") from error
+            raise NotSetUp(
+                f"The broker lacks what {self.name} needs ({error}): run `selaras topology declare`."
+            ) from error
         self._tasks = [asyncio.create_task(worker(self._stopping)) for worker in self._workers]
         self._tasks.append(asyncio.create_task(self._watch()))
         self._say("start", None)
@@ -199,7 +204,9 @@ class Service:
             return JSONResponse({"service": self.name})
 
         async def ready(_request: Request) -> Response:
-            return JSONResponse({"service": self.name, "trouble": self._trouble}, status_code=503 if self._trouble else 200)
+            return JSONResponse(
+                {"service": self.name, "trouble": self._trouble}, status_code=503 if self._trouble else 200
+            )
 
         async def scrape(_request: Request) -> Response:
             try:
@@ -247,9 +254,23 @@ async def _stops(stopping: asyncio.Event, seconds: float) -> bool:
     return True
 
 
+class _WithoutValues(logging.Formatter):
+    """Tracebacks name places and types, never the exceptions' texts: those may quote what somebody typed."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  logging's own name
+        told = []
+        error: BaseException | None = ei[1]
+        while error is not None:
+            told.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__)
+            error = error.__cause__ or error.__context__
+        return "\ncaused by\n".join(told)
+
+
 def configure_logging(level: str) -> None:
     """One line per event on standard error."""
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_WithoutValues("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("aio_pika", "aiormq", "faststream", "uvicorn", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("aio_pika.robust_connection").setLevel(logging.ERROR)

@@ -199,7 +199,9 @@ def officer_user(name: str) -> User:
 
 
 def definitions(users: dict[str, tuple[User, str]], *, vhost: str = "/") -> dict[str, Any]:
-    """RabbitMQ's definitions document: the topology of both sides on one broker, and `users` (name → user, password)."""
+    """RabbitMQ's definitions document: the topology of both sides on one broker, and `users` (name → user,
+    password).
+    """
     return {
         "vhosts": [{"name": vhost}],
         "users": [{"name": u.name, "password": password, "tags": u.tags} for u, password in users.values()],

@@ -35,7 +35,9 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[M]):
-    """A decoded message. `sender` is the broker's validated user_id; `reply_to` and `correlation_id` as AMQP gave them."""
+    """A decoded message. `sender` is the broker's validated user_id; `reply_to` and `correlation_id` as AMQP gave
+    them.
+    """
 
     type: str
     id: str
@@ -168,7 +170,9 @@ def decode(
 
 
 def read(model: type[M], data: dict[str, Any]) -> M:
-    """`data` as `model`. Raises MessageRefused MSG-09 or MSG-10, naming the first field that is wrong, never its value."""
+    """`data` as `model`. Raises MessageRefused MSG-09 or MSG-10, naming the first field that is wrong, never its
+    value.
+    """
     changes = data.get("changes")
     if isinstance(changes, list) and len(changes) > MAX_CHANGES:
         raise MessageRefused("MSG-10", f"{len(changes)} changes")

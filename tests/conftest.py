@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from services import migrations
 from services.database import Database
-from services.embedded.stack import Addresses, Stack, addresses, stack
+from services.embedded.stack import Addresses, Stack, stack
 
 RUN_DIR = Path(os.environ.get("SELARAS_TEST_RUN_DIR") or Path(__file__).parent.parent / ".run" / "test")
 ENVIRONMENT = {

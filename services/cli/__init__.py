@@ -67,7 +67,9 @@ def _run() -> int:
     except NoAnswer as error:
         return _say(str(error), UNFINISHED)
     except Transient as error:
-        return _say(f"Out of reach ({type(error).__name__}: {error}). Is everything running? `make up` starts it.", NOT_SET_UP)
+        return _say(
+            f"Out of reach ({type(error).__name__}: {error}). Is everything running? `make up` starts it.", NOT_SET_UP
+        )
     except SelarasError as error:
         return _say(str(error), NOT_SET_UP)
     except (KeyboardInterrupt, asyncio.CancelledError):

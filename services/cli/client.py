@@ -41,7 +41,7 @@ class Client:
         """Close the connection."""
         await self._listener.stop()
 
-    async def publish(self, exchange: str, routing_key: str, message: Message, *, id: str | None = None) -> str:  # noqa: A002
+    async def publish(self, exchange: str, routing_key: str, message: Message, *, id: str | None = None) -> str:
         """Publish an event about the school; its id."""
         event_id = id or wire.new_id()
         await self._listener.publisher.announce(exchange, routing_key, message, subject=self.npsn, id=event_id)

@@ -149,7 +149,9 @@ def _at_registry(work: Callable[[Database], Awaitable[T]]) -> T:
     try:
         return asyncio.run(run())
     except administration.Refused as refused:
-        raise Stop(f"{refused.problem.code} {refused.problem.text_id} · {refused.problem.text_en}", REFUSED) from refused
+        raise Stop(
+            f"{refused.problem.code} {refused.problem.text_id} · {refused.problem.text_en}", REFUSED
+        ) from refused
 
 
 def _show_code(npsn: str, code: str, json: bool) -> None:

@@ -18,7 +18,9 @@ from services.settings import load
 
 SERVICES = ("validator", "syncer", "puller", "central")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
-SideOption = Annotated[Literal["site", "central"], typer.Option("--side", help="Whose database: the site's or central's")]
+SideOption = Annotated[
+    Literal["site", "central"], typer.Option("--side", help="Whose database: the site's or central's")
+]
 
 dead = typer.Typer(help="Messages that no service could take (quarantine).", no_args_is_help=True)
 topology_app = typer.Typer(help="The broker's exchanges, queues and bindings.", no_args_is_help=True)
@@ -95,7 +97,9 @@ def dead_list(side: SideOption = "site", json: AsJson = False) -> None:
     if json:
         show.as_json([dict(zip(("id", "queue", "code", "cause", "arrived_at"), row, strict=True)) for row in listed])
     else:
-        show.table("Karantina · quarantine", ("id", "antrean · queue", "kode", "sebab · cause", "sejak · since"), listed)
+        show.table(
+            "Karantina · quarantine", ("id", "antrean · queue", "kode", "sebab · cause", "sejak · since"), listed
+        )
 
 
 @dead.command("show")
@@ -127,7 +131,9 @@ def dead_replay(row_id: Annotated[int, typer.Argument(metavar="ID")], side: Side
     """Let the service that owns the queue handle the message again, with the sender that was stored."""
     if not asyncio.run(_with_quarantine(side, lambda quarantine: quarantine.ask_replay(row_id))):
         raise Stop(f"There is no open message {row_id} in quarantine.", REFUSED)
-    show.console.print(f"{row_id}: layanan akan menanganinya lagi · its service will handle it again (selaras dead show)")
+    show.console.print(
+        f"{row_id}: layanan akan menanganinya lagi · its service will handle it again (selaras dead show)"
+    )
 
 
 @dead.command("dismiss")

@@ -59,7 +59,9 @@ def publish(
     if complaints := files.complaints(given):
         raise Stop("Nothing was published:\n  " + "\n  ".join(complaints), REFUSED)
     if dry_run:
-        _say(json, {"changes": len(given), "published": False}, f"{len(given)} perubahan terbaca, tidak ada yang dikirim")
+        _say(
+            json, {"changes": len(given), "published": False}, f"{len(given)} perubahan terbaca, tidak ada yang dikirim"
+        )
         return
     settings = CommandSettings()
     answers = asyncio.run(_publish(settings.need("amqp_url"), npsn, given, actor, wait))
@@ -270,7 +272,10 @@ def _show_status(s: standing.Status) -> None:
             ("ditolak pusat · refused", s.refused),
             ("sinkron terakhir · last sync", s.last_sync_at or "belum pernah · never"),
             ("tarik terakhir · last pull", s.last_pull_at or "belum pernah · never"),
-            ("sesi terakhir · latest", ", ".join(f"{k}: {v.outcome} {v.reason or ''}".strip() for k, v in s.latest.items())),
+            (
+                "sesi terakhir · latest",
+                ", ".join(f"{k}: {v.outcome} {v.reason or ''}".strip() for k, v in s.latest.items()),
+            ),
             ("seq", s.cursor),
             ("root", s.root),
         ],
@@ -335,5 +340,3 @@ def _say(json: bool, value: dict[str, Any], sentence: str) -> None:
 
 def _sentence(why: Problem) -> str:
     return f"{why.code} {why.text_id} · {why.text_en}"
-
-

@@ -20,7 +20,7 @@ class CommandSettings(BaseSettings):
 
     amqp_url: str | None = Field(None, description="The site's broker, as this person's user: publish, sync, pull")
     site_database_url: str | None = Field(None, description="The replica: status, dead, register")
-    central_amqp_url: str | None = Field(None, description="Central's broker, as the site's syncer user: register")
+    central_amqp_url: str | None = Field(None, description="Central's broker, as this site's user: register")
     officer_amqp_url: str | None = Field(None, description="Central's broker, as an officer's user: officer")
     central_database_url: str | None = Field(None, description="The registry: officer school, dead --side central")
 

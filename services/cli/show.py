@@ -1,4 +1,4 @@
-"""What a person sees: Indonesian first, English beside it; JSON when asked; a bar on what takes longer than a second."""
+"""What a person sees: Indonesian first, English beside it; JSON when asked; a bar on what takes a while."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ class Bars:
         """Show how far a session is."""
         waiting = f" ({done.waiting.code}: {done.waiting.text_id})" if done.waiting else ""
         self._progress.update(
-            self._down, completed=done.received, total=done.to_receive or None, description=f"diterima · received{waiting}"
+            self._down,
+            completed=done.received,
+            total=done.to_receive or None,
+            description=f"diterima · received{waiting}",
         )
         self._progress.update(self._up, completed=done.sent, total=done.to_send or None)
 

@@ -110,7 +110,7 @@ class Stage:
         finally:
             await central.stop()
         if not isinstance(answer, SchoolRegistered):
-            raise RuntimeError(f"central answered the registration with {answer.type}")
+            raise RuntimeError(f"central answered the registration with {answer.type}")  # noqa: TRY004
         await registration.register(
             self.replica,
             npsn,
@@ -161,7 +161,9 @@ class Stage:
         """Ask, and wait for the end."""
         return await self.end_of(client, await self.ask(client, kind, role))
 
-    async def officer(self, npsn: str, changes: Sequence[OfficerChange]) -> OfficerChangeAccepted | OfficerChangeRejected:
+    async def officer(
+        self, npsn: str, changes: Sequence[OfficerChange]
+    ) -> OfficerChangeAccepted | OfficerChangeRejected:
         """An officer of central changes records."""
         async with at_central(self.stack.addresses.of_officer_command()["SELARAS_OFFICER_AMQP_URL"], npsn) as client:
             event_id = await client.publish(
@@ -196,7 +198,8 @@ class Stage:
         """Check that both sides hold the same, by the roots each computes from its own rows."""
         here, centre = await self.here(npsn), await self.centre(npsn)
         self.check(
-            f"kedua sisi sama · both sides equal: seq {here.cursor} = {centre.head_seq}, root {here.root[:16]}… = {centre.root[:16]}…",
+            f"kedua sisi sama · both sides equal: seq {here.cursor} = {centre.head_seq}, "
+            f"root {here.root[:16]}… = {centre.root[:16]}…",
             (here.cursor, here.root) == (centre.head_seq, centre.root),
         )
 

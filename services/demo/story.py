@@ -39,8 +39,13 @@ def tell(run_dir: Path) -> bool:
     console = Console(highlight=False)
     console.print("[bold]Selaras[/]: data sekolah selaras dengan pusat · a school's data kept equal with the centre\n")
     began = time.monotonic()
-    with stack(run_dir, fresh=True, say=lambda text: console.print(f"[dim]{text}[/]"), environment=ENVIRONMENT) as running:
-        console.print(f"[dim]RabbitMQ, PostgreSQL, validator, syncer, puller, central: siap · up in {time.monotonic() - began:.1f} s[/]")
+    with stack(
+        run_dir, fresh=True, say=lambda text: console.print(f"[dim]{text}[/]"), environment=ENVIRONMENT
+    ) as running:
+        console.print(
+            "[dim]RabbitMQ, PostgreSQL, validator, syncer, puller, central: siap · "
+            f"up in {time.monotonic() - began:.1f} s[/]"
+        )
         ok = asyncio.run(_tell(running, console))
     console.print(f"[dim]{time.monotonic() - began:.0f} s. Semua layanan berhenti · everything has stopped.[/]")
     return ok
@@ -85,7 +90,7 @@ async def baseline(stage: Stage, big: Records, small: Records) -> None:
 
 
 async def invalid_changes(stage: Stage, big: Records) -> None:
-    """The operator works: most changes are good, some break a rule (stored all the same), one is not the school's to make."""
+    """The operator works: most changes are good, some break a rule (stored too), one is not the school's to make."""
     stage.step("Operator mengubah data", "the operator's changes: some invalid, one of a locked field")
     pupils = _pupils(big)
     changes = [_change("peserta_didik", one, anak_keberapa=2) for one in pupils[:20]]
@@ -163,7 +168,9 @@ async def officers_work(stage: Stage, big: Records) -> None:
     """An officer adds a new pupil and corrects an identity."""
     stage.step("Petugas pusat bekerja", "an officer adds a pupil and corrects an identity")
     old = next(iter(big["peserta_didik"].values()))
-    new = {name: old[name] for name in ("agama_id", "kewarganegaraan", "alamat_jalan", "desa_kelurahan", "kode_wilayah")}
+    new = {
+        name: old[name] for name in ("agama_id", "kewarganegaraan", "alamat_jalan", "desa_kelurahan", "kode_wilayah")
+    }
     new |= {
         "nama": "Citra Contoh Lestari", "jenis_kelamin": "P", "nik": _nik(old["tanggal_lahir"]), "nisn": "9007654321",
         "tempat_lahir": "Bandar Baru", "tanggal_lahir": old["tanggal_lahir"], "nama_ibu_kandung": "Dewi Contoh",
@@ -173,7 +180,9 @@ async def officers_work(stage: Stage, big: Records) -> None:
         entity="peserta_didik", record_id=_id(2), version=0, fields={k: v for k, v in new.items() if v is not None}
     )
     answer = await stage.officer(BIG, [added, await _corrected(stage, _pupils(big)[40], nama="Nama Yang Dibetulkan")])
-    stage.check("ditambah dan dibetulkan di pusat · added and corrected at central", isinstance(answer, OfficerChangeAccepted))
+    stage.check(
+        "ditambah dan dibetulkan di pusat · added and corrected at central", isinstance(answer, OfficerChangeAccepted)
+    )
 
 
 async def pull_is_no_sync(stage: Stage, big: Records) -> None:
@@ -193,7 +202,9 @@ async def pull_is_no_sync(stage: Stage, big: Records) -> None:
                 ),
             ],
         )
-    stage.check(f"diregistrasikan dan masuk rombel · enrolled and placed: {stored} tersimpan {codes or ''}", stored == 2)
+    stage.check(
+        f"diregistrasikan dan masuk rombel · enrolled and placed: {stored} tersimpan {codes or ''}", stored == 2
+    )
     here = await stage.here(BIG)
     stage.say(f"[yellow]{here.badge()}[/] · {here.badge('en')}")
     stage.check(f"{here.pending} belum terkirim · not sent yet", here.pending == 2 and here.badge() is not None)
@@ -282,7 +293,10 @@ async def _set_base(stage: Stage, record_id: str, text: str) -> None:
     """A hand in the replica's database, where no hand should be."""
     async with stage.replica.transaction() as transaction:
         await transaction.run(
-            "UPDATE record SET base = :text, data = :text WHERE npsn = :npsn AND entity = 'peserta_didik' AND record_id = :id",
+            """
+            UPDATE record SET base = :text, data = :text
+            WHERE npsn = :npsn AND entity = 'peserta_didik' AND record_id = :id
+            """,
             text=text, npsn=SMALL, id=record_id,
         )  # fmt: skip
 

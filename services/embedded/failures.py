@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class ServersUnavailable(Exception):  # noqa: N818 - named for what it says, like the others here
+class ServersUnavailable(Exception):
     """The private servers cannot run; the message says why and what mends it."""
 
 

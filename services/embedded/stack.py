@@ -6,7 +6,6 @@ Each process is told only what it needs: the site's know no address of central's
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import secrets
@@ -14,9 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +144,7 @@ class Stack:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, and no thread holds a lock it needs
             )
 
     def log_file(self, name: str) -> Path:
@@ -160,19 +158,25 @@ class Stack:
             while not self._is_ready(name):
                 if self.processes[name].poll() is not None or time.monotonic() > deadline:
                     last = self.log_file(name).read_text(errors="replace").strip().splitlines()[-3:]
-                    raise StackFailed(f"The {name} did not come up; {self.log_file(name).name} ends: {' / '.join(last)}")
+                    raise StackFailed(
+                        f"The {name} did not come up; {self.log_file(name).name} ends: {' / '.join(last)}"
+                    )
                 time.sleep(0.05)
 
     def _is_ready(self, name: str) -> bool:
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}/readyz", timeout=2) as answer:  # noqa: S310
-                return bool(answer.status == 200)
-        return False
+        try:
+            return self._get(name, "readyz")[0] == 200
+        except OSError:
+            return False
+
+    def _get(self, name: str, page: str) -> tuple[int, str]:
+        """The status and text of one of a service's pages; loopback only."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}/{page}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
 
     def metrics(self, name: str) -> str:
         """What a service's /metrics says."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}/metrics", timeout=10) as answer:  # noqa: S310
-            return str(answer.read().decode())
+        return self._get(name, "metrics")[1]
 
     def kill(self, name: str) -> None:
         """kill -9: the process gets no chance to tidy up."""
@@ -200,13 +204,21 @@ class Stack:
 
 @contextmanager
 def stack(
-    run_dir: Path, *, fresh: bool, say: Say, environment: Mapping[str, str] | None = None, start: bool = True
+    run_dir: Path,
+    *,
+    fresh: bool,
+    say: Say,
+    environment: Mapping[str, str] | None = None,
+    start: bool = True,
+    others: Sequence[topology.User] = (),
 ) -> Iterator[Stack]:
     """Servers, users, tables and (with `start`) the four services; all gone when the block ends.
 
+    `others`: broker users beside the system's own, with no account at the site or at central.
+
     With SELARAS_AMQP_URL, SELARAS_SITE_DATABASE_URL and SELARAS_CENTRAL_DATABASE_URL set, those servers are used.
     """
-    with addresses(run_dir, fresh=fresh, say=say) as where:
+    with addresses(run_dir, fresh=fresh, say=say, others=others) as where:
         migrations.upgrade("site", where.site_database)
         migrations.upgrade("central", where.central_database)
         asyncio.run(seed_accounts(where))
@@ -222,17 +234,18 @@ def stack(
 
 
 @contextmanager
-def addresses(run_dir: Path, *, fresh: bool, say: Say) -> Iterator[Addresses]:
+def addresses(run_dir: Path, *, fresh: bool, say: Say, others: Sequence[topology.User] = ()) -> Iterator[Addresses]:
     """The servers' addresses: given by the environment, or of private servers that this starts."""
     given = [os.environ.get(name) for name in GIVEN]
     if all(given):
         amqp, site, central = (str(url) for url in given)
         run_dir.mkdir(parents=True, exist_ok=True)
         asyncio.run(topology_declare(amqp))
-        yield Addresses({user.name: amqp for user in users()}, site, central, administrator=site)
+        yield Addresses({user.name: amqp for user in [*users(), *others]}, site, central, administrator=site)
         return
-    passwords = _passwords(run_dir, fresh=fresh)
-    definitions = topology.definitions({user.name: (user, passwords[user.name]) for user in users()})
+    everybody = [*users(), *others]
+    passwords = _passwords(run_dir, everybody, fresh=fresh)
+    definitions = topology.definitions({user.name: (user, passwords[user.name]) for user in everybody})
     with private_servers(
         run_dir,
         definitions=definitions,
@@ -240,22 +253,22 @@ def addresses(run_dir: Path, *, fresh: bool, say: Say) -> Iterator[Addresses]:
         fresh=fresh,
         say=say,
     ) as servers:
-        yield _private(servers, passwords)
+        yield _private(servers, everybody, passwords)
 
 
-def _private(servers: Servers, passwords: Mapping[str, str]) -> Addresses:
+def _private(servers: Servers, everybody: Sequence[topology.User], passwords: Mapping[str, str]) -> Addresses:
     return Addresses(
-        {user.name: servers.amqp_url(user.name, passwords[user.name]) for user in users()},
+        {user.name: servers.amqp_url(user.name, passwords[user.name]) for user in everybody},
         servers.database_url("site", passwords["@site"], "site"),
         servers.database_url("central", passwords["@central"], "central"),
         administrator=servers.superuser_url,
     )
 
 
-def _passwords(run_dir: Path, *, fresh: bool) -> dict[str, str]:
+def _passwords(run_dir: Path, everybody: Sequence[topology.User], *, fresh: bool) -> dict[str, str]:
     """A random password per user, kept beside the data it opens."""
     file = run_dir.with_name(run_dir.name + ".passwords.json")
-    names = [*(user.name for user in users()), "@site", "@central"]
+    names = [*(user.name for user in everybody), "@site", "@central"]
     known: dict[str, Any] = {} if fresh or not file.exists() else json.loads(file.read_text())
     passwords = {name: known.get(name) or secrets.token_urlsafe(18) for name in names}
     file.parent.mkdir(parents=True, exist_ok=True)

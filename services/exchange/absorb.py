@@ -98,7 +98,7 @@ class Absorbed:
     changed_data: bool
 
 
-class NoConflict(ValueError):  # noqa: N818  its name is its sentence
+class NoConflict(ValueError):
     """The field that was decided is not in conflict, or no longer."""
 
 

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 
 
-class NotCanonical(ValueError):  # noqa: N818  its name is its sentence
+class NotCanonical(ValueError):
     """A record that has no canonical form: its field (empty: the record itself) and the reason, never the value."""
 
     def __init__(self, field: str, reason: Reason) -> None:

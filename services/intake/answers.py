@@ -78,4 +78,6 @@ class Answers:
     @staticmethod
     async def forget_old(transaction: Transaction) -> int:
         """Drop what is older than KEPT_DAYS; the number dropped."""
-        return await transaction.run(f"DELETE FROM answer WHERE answered_at < now() - interval '{KEPT_DAYS} days'")
+        return await transaction.run(
+            "DELETE FROM answer WHERE answered_at < now() - make_interval(days => :days)", days=KEPT_DAYS
+        )

@@ -34,7 +34,9 @@ OPEN_INDEX = "CREATE INDEX quarantine_open ON quarantine (queue) WHERE closed_at
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """One message in quarantine. `properties`: headers, type, message_id, content_encoding, reply_to, correlation_id."""
+    """One message in quarantine. `properties`: headers, type, message_id, content_encoding, reply_to,
+    correlation_id.
+    """
 
     id: int
     queue: str
@@ -95,9 +97,12 @@ class Quarantine:
     async def ask_replay(self, row_id: int) -> bool:
         """Mark an open row for replay; False if there is no such open row."""
         async with self._database.transaction() as transaction:
-            return await transaction.run(
-                "UPDATE quarantine SET replay_asked = now() WHERE id = :id AND closed_at IS NULL", id=row_id
-            ) == 1
+            return (
+                await transaction.run(
+                    "UPDATE quarantine SET replay_asked = now() WHERE id = :id AND closed_at IS NULL", id=row_id
+                )
+                == 1
+            )
 
     async def to_replay(self, queues: Sequence[str]) -> list[Quarantined]:
         """The rows of `queues` whose replay was asked for, oldest first."""

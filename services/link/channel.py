@@ -23,7 +23,9 @@ from services.wire import Event
 log = logging.getLogger(__name__)
 
 SENDS = 3
-"""A request is sent this often under the same id before central counts as out of reach; every request may be repeated."""
+"""A request is sent this often under the same id before central counts as out of reach; every request may be
+repeated.
+"""
 REFUSED_PAUSE_SECONDS = 0.5
 CONNECT_AGAIN_SECONDS = 5.0
 
@@ -62,10 +64,10 @@ class Channel:
                 await self._listener.start()
                 self._connected.set()
             except (AMQPError, OSError) as error:
-                log.error("no line to central: %s", type(error).__name__)
+                log.warning("no line to central: %s", type(error).__name__)
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
 
-    async def ask(self, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:  # noqa: A002
+    async def ask(self, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:
         """Send `request` (routing key `<user>.<verb>`) and wait for its answer, sending it again under the same id.
 
         Raises CentralAway when nothing answers `SENDS` times `answer_seconds`, MessageRefused for an unreadable answer.

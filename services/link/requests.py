@@ -22,7 +22,8 @@ async def take_request(
 ) -> None:
     """Store the request and wake a worker. It may wait for hours, so the message is acknowledged once the row is there.
 
-    Raises MessageRefused MSG-05 or MSG-06. Who lacks `role` is refused with SYN-02, a school that is not here with SYN-11;
+    Raises MessageRefused MSG-05 or MSG-06. Who lacks `role` is refused with SYN-02, a school that is not here with
+    SYN-11;
     the same event again announces its end again.
     """
     npsn = event.subject

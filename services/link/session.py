@@ -1,4 +1,4 @@
-"""The steps that a sync and a pull share: open, fetch, verify. Central's answers come out as values or as one of three ends.
+"""The steps that a sync and a pull share: open, fetch, verify. What does not go on comes out as one of three ends.
 
 Refused  central (or the gate) will have no session now: a result, told to the operator
 Failed   the exchange stopped on something that is for ops
@@ -53,7 +53,10 @@ class Refused(SelarasError):
 
 
 class Failed(SelarasError):
-    """The session stopped; the next one goes on from what is stored. `entities`: where the two sides differ, if they do."""
+    """The session stopped; the next one goes on from what is stored.
+
+    `entities`: where the two sides differ, if they do.
+    """
 
     def __init__(self, why: Problem, entities: tuple[str, ...] = ()) -> None:
         super().__init__(why.code)
@@ -79,7 +82,7 @@ class Progress:
 class Session:
     """One session of one school with central, as central granted it.
 
-    `report` is told how far it is, `count` each record's (entity, verdict); a record that came down counts as `received`.
+    `report` is told how far it is, `count` each record's (entity, verdict); one that came down counts as `received`.
     """
 
     job: Job
@@ -125,7 +128,10 @@ class Session:
         return granted.page
 
     async def fetch(self, page: SessionPage, *, first: bool) -> None:
-        """Take in `page` and all that follow it. `first`: this is the session's first FETCH, which settles what is in doubt."""
+        """Take in `page` and all that follow it.
+
+        `first`: this is the session's first FETCH, which settles what is in doubt.
+        """
         while True:
             self.progress.to_receive = max(self.progress.to_receive, self.progress.received + len(page.rows))
             self.progress.received += await self.replica.absorb_page(self.job, page, clear_doubt=first)
@@ -148,7 +154,10 @@ class Session:
         return answer
 
     async def verify(self) -> dict[str, Any]:
-        """VERIFY until both sides are equal at the same seq; central's statement. Raises Failed when they are not equal."""
+        """VERIFY until both sides are equal at the same seq; central's statement.
+
+        Raises Failed when they are not equal.
+        """
         for _ in range(VERIFY_ROUNDS):
             here = await self.replica.standing(self.job)
             answer = await self._ask(

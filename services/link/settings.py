@@ -13,5 +13,7 @@ class LinkSettings(ServiceSettings):
     site_database_url: str = Field(description="The replica: postgresql+asyncpg://role:password@host/database")
     central_amqp_url: str = Field(description="Central's broker, as this site's own user for this service")
     sessions: int = Field(8, description="Sessions under way at once in this process", ge=1)
-    lease_seconds: float = Field(60.0, description="How long a worker that has died holds a school; a live one renews it")
+    lease_seconds: float = Field(
+        60.0, description="How long a worker that has died holds a school; a live one renews it"
+    )
     answer_seconds: float = Field(10.0, description="How long to wait for central's answer before asking again")

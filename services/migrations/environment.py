@@ -1,4 +1,4 @@
-"""How Alembic reaches a database: the same asyncpg driver as the services, one transaction per upgrade, one at a time."""
+"""How Alembic reaches a database: the services' own driver, one transaction per upgrade, one upgrade at a time."""
 
 from __future__ import annotations
 

@@ -91,7 +91,9 @@ class Requests:
             return bool(await transaction.value("SELECT 1 FROM school WHERE npsn = :npsn", npsn=npsn))
 
     async def take(self, kind: str, holder: str) -> Job | None:
-        """The oldest request of `kind` whose school no live session holds, with a new lease on it; None if there is none."""
+        """The oldest request of `kind` whose school no live session holds, with a new lease on it; None if there is
+        none.
+        """
         async with self.database.transaction() as transaction:
             row = await transaction.row(
                 """
@@ -129,7 +131,10 @@ class Requests:
 
     @asynccontextmanager
     async def holding(self, job: Job) -> AsyncIterator[tuple[Transaction, School]]:
-        """A transaction under the lock on the school's row, for as long as the lease is this job's. Raises LeaseLost."""
+        """A transaction under the lock on the school's row, for as long as the lease is this job's.
+
+        Raises LeaseLost.
+        """
         async with self.database.transaction() as transaction:
             row = await transaction.row(
                 """
@@ -205,17 +210,18 @@ class Requests:
                 """,  # noqa: S608  one of the two literals above
                 kind=kind, **({"id": request_id} if request_id else {}),
             )  # fmt: skip
-        return [
-            Ending(r.npsn, r.id, r.kind, r.outcome, r.reason, from_json(r.ending), float(r.seconds)) for r in rows
-        ]
+        return [Ending(r.npsn, r.id, r.kind, r.outcome, r.reason, from_json(r.ending), float(r.seconds)) for r in rows]
 
     async def announced(self, ending: Ending) -> bool:
         """The broker has confirmed the announcement; False if somebody else had said so before."""
         async with self.database.transaction() as transaction:
-            return 1 == await transaction.run(
-                "UPDATE session SET announced_at = now() WHERE npsn = :npsn AND id = :id AND announced_at IS NULL",
-                npsn=ending.npsn,
-                id=ending.id,
+            return (
+                await transaction.run(
+                    "UPDATE session SET announced_at = now() WHERE npsn = :npsn AND id = :id AND announced_at IS NULL",
+                    npsn=ending.npsn,
+                    id=ending.id,
+                )
+                == 1
             )
 
     async def _free(self, transaction: Transaction, job: Job) -> None:
@@ -245,8 +251,12 @@ class Requests:
         states = ("queued", "exchanging", "waiting_retry")
         counts: dict[tuple[str, ...], float] = {(kind, state): 0.0 for kind in kinds for state in states}
         counts |= {(r.kind, r.state): float(r.n) for r in pending}
-        oldest: dict[tuple[str, ...], float] = {(kind,): min((float(r.oldest) for r in pending if r.kind == kind), default=0.0) for kind in kinds}
-        success: dict[tuple[str, ...], float] = {(kind,): max((float(r.success or 0) for r in latest if r.kind == kind), default=0.0) for kind in kinds}
+        oldest: dict[tuple[str, ...], float] = {
+            (kind,): min((float(r.oldest) for r in pending if r.kind == kind), default=0.0) for kind in kinds
+        }
+        success: dict[tuple[str, ...], float] = {
+            (kind,): max((float(r.success or 0) for r in latest if r.kind == kind), default=0.0) for kind in kinds
+        }
         return {
             "pending": counts,
             "oldest": oldest,

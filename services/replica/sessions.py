@@ -1,6 +1,7 @@
 """What a session does to the replica, step by step: every step one transaction under the school's lock and lease.
 
-Cursor and records move together or not at all, so a session that stops anywhere leaves a replica the next one goes on from.
+Cursor and records move together or not at all, so a session that stops anywhere leaves a replica the next one goes on
+from.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ class Replica:
         ]
         return Gate(push_order(changes, SPECS))
 
-    async def absorb_verdicts(self, job: Job, changes: Sequence[Change], verdicts: Sequence[RecordVerdict], head_seq: int) -> None:
+    async def absorb_verdicts(
+        self, job: Job, changes: Sequence[Change], verdicts: Sequence[RecordVerdict], head_seq: int
+    ) -> None:
         """Take in what central made of one batch: the new base of every record, refusals, conflicts."""
         keys = [(change.entity, change.record_id) for change in changes]
         async with self.requests.holding(job) as (transaction, _):
@@ -159,9 +162,7 @@ class Replica:
             unsent, held, refused = await _counts(transaction, job.npsn)
             return Standing(school.cursor, await digests(transaction, job.npsn), unsent, held, refused)
 
-    async def complete(
-        self, job: Job, *, outcome: str, statement: Mapping[str, Any], data: dict[str, Any]
-    ) -> None:
+    async def complete(self, job: Job, *, outcome: str, statement: Mapping[str, Any], data: dict[str, Any]) -> None:
         """Both sides were proven equal: keep central's statement, judge what the school has become, end the request."""
         async with self.requests.holding(job) as (transaction, _):
             await transaction.run(
@@ -226,7 +227,9 @@ async def _absorb(
 
 
 def _shown(row: PageRow, held: Replicated | None) -> list[Base]:
-    """What a page shows of one record: its newest version, after the one of ours that it hides, if we never heard of it."""
+    """What a page shows of one record: its newest version, after the one of ours that it hides, if we never heard of
+    it.
+    """
     newest = Base(row.version, row.seq, _fields(row.text))
     hidden = row.covers
     if hidden is None or held is None or held.sent is None or held.base.version >= hidden.version:
@@ -283,9 +286,7 @@ async def _note_refusals(
 ) -> None:
     """Keep central's findings with what it refused; any other verdict takes an older refusal off."""
     refused = {key: verdict for key, verdict in verdicts.items() if verdict.verdict == "refused"}
-    await records.write(
-        transaction, npsn, {key: clear_sent(held[key]) for key in refused if key not in absorbed}
-    )
+    await records.write(transaction, npsn, {key: clear_sent(held[key]) for key in refused if key not in absorbed})
     await records.note_refusals(
         transaction,
         npsn,

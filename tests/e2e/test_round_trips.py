@@ -22,7 +22,7 @@ async def asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     verbs: list[str] = []
     ask = Channel.ask
 
-    async def noted(self: Channel, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:  # noqa: A002
+    async def noted(self: Channel, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:
         verbs.append(verb)
         return await ask(self, verb, npsn, request, id=id)
 

@@ -10,6 +10,7 @@ from services import topology
 from services.central import history, registry
 from services.demo.stage import Stage
 from services.messages import (
+    Actor,
     FieldsChange,
     OfficerChange,
     OfficerChangeAccepted,
@@ -19,7 +20,6 @@ from services.messages import (
     SessionRefused,
     SyncRequested,
 )
-from services.messages import Actor
 from tests.e2e.conftest import School
 
 

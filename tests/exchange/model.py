@@ -119,7 +119,7 @@ class World:
         self.typed: Counter[tuple[str, Any]] = Counter()
         self.written: Counter[tuple[str, Any]] = Counter()
         self.wishes: dict[str, Wish] = {}
-        self.seen: dict[str, int] = {}
+        self.seen: dict[str, list[Any]] = {}
         self.actions: dict[str, Callable[[int], None]] = {
             "type": self.type,
             "type back": self.type_back,
@@ -164,7 +164,7 @@ class World:
         if before.conflict is not None and before.conflict.whole:
             self._typed_all()
         self.typed[name, value] += 1
-        self.seen[name] = before.base.version
+        self._has_seen(before, name)
         self.wishes.pop(WHOLE, None)
         self.wishes.pop(name, None)
         if not nothing_new:
@@ -176,7 +176,7 @@ class World:
         if self.record.data is None or (held is not None and refuses_delete(MURID, held)):
             return
         self.typed.update((name, None) for name in self.record.data)
-        self.seen.update(dict.fromkeys(TYPED_FIELDS, self.record.base.version))
+        self._has_seen(self.record, *TYPED_FIELDS)
         self.record = self.core.type_over(self.record, {}, "delete", MURID)
         settled_already = self.record.sent is None and held is None
         self.wishes = {} if settled_already else {WHOLE: Wish(None, reached=False)}
@@ -199,11 +199,16 @@ class World:
         else:
             self.wishes.pop(field, None)
 
+    def _has_seen(self, record: Any, *names: str) -> None:
+        """The values that the operator knew when typing."""
+        copies = [record.base.fields, record.data, record.sent.fields if record.sent else None]
+        self.seen.update({name: [(copy or {}).get(name) for copy in copies] for name in names})
+
     def _typed_all(self) -> None:
         """To decide for mine is to type it all anew: it may be written once more."""
         names = {*TYPED_FIELDS, *(self.record.data or {})}
         self.typed.update((name, (self.record.data or {}).get(name)) for name in names)
-        self.seen.update(dict.fromkeys(TYPED_FIELDS, self.record.base.version))
+        self._has_seen(self.record, *TYPED_FIELDS)
 
     # ── officers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -408,13 +413,11 @@ class World:
                 raise Broken(f"{name}: {value!r} was written over {before.get(name)!r}, which nobody had seen")
 
     def _officers_own(self, name: str, value: Any) -> bool:
-        """Did an officer write the value after what the operator saw when typing?"""
+        """Is this a value of an officer's that the operator did not know when typing?"""
         history = self.central.history[:-1]
         at = next((i for i in reversed(range(len(history))) if i == 0 or self._value(i - 1, name) != value), None)
-        seen = self.seen.get(name, 0)
-        seen_value = self._value(seen - 1, name) if seen else None
         by_officer = at is not None and history[at].session is None and history[at].fields is not None
-        return by_officer and value != seen_value
+        return by_officer and value not in self.seen.get(name, [])
 
     def _value(self, index: int, name: str) -> Any:
         return (self.central.history[index].fields or {}).get(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -28,9 +27,9 @@ async def replica(site_database: Database) -> Replica:
 
 
 @pytest.fixture
-async def job(replica: Replica) -> AsyncIterator[Job]:
+async def job(replica: Replica) -> Job:
     """A sync that a worker has taken."""
-    yield await a_job(replica, "event-1")
+    return await a_job(replica, "event-1")
 
 
 async def a_job(replica: Replica, event_id: str) -> Job:
@@ -93,7 +92,9 @@ async def test_the_gate_marks_exactly_what_it_pushes(replica: Replica, job: Job)
     student = next(iter(school["peserta_didik"]))
     await type_in(replica, job, "peserta_didik", student, anak_keberapa=3)
     gate = await replica.gate(job, incarnation=FIRST_LIFE, session=4)
-    assert [(c.entity, c.record_id, c.fields["anak_keberapa"][1]) for c in gate.changes] == [("peserta_didik", student, 3)]
+    assert [(c.entity, c.record_id, c.fields["anak_keberapa"][1]) for c in gate.changes] == [
+        ("peserta_didik", student, 3)
+    ]
     record = await held(replica, job, ("peserta_didik", student))
     assert record.sent is not None
     assert record.sent.fields == record.data
@@ -143,7 +144,9 @@ async def test_a_value_typed_back_while_in_doubt_is_not_lost(replica: Replica, j
 
 
 async def test_an_officer_who_put_the_old_value_back_is_not_overruled(replica: Replica, job: Job) -> None:
-    """A page shows what a later hand hides: ours was taken (version 2), then put back (version 3), and we never heard."""
+    """A page shows what a later hand hides: ours was taken (version 2), then put back (version 3), and we never
+    heard.
+    """
     school = await baseline(replica, job)
     student = next(iter(school["peserta_didik"]))
     before = dict(school["peserta_didik"][student])
