@@ -62,17 +62,21 @@ class Delivery:
 
     @classmethod
     def of(cls, queue: str, message: AbstractIncomingMessage) -> Delivery:
-        """What aio-pika gave."""
+        """What aio-pika gave, but for NUL: AMQP's texts may hold it, and quarantine's columns cannot."""
         return cls(
             queue=queue,
             body=message.body,
             sender=message.user_id or "",
-            routing_key=message.routing_key or "",
-            content_encoding=message.content_encoding or None,
-            message_id=message.message_id,
-            reply_to=message.reply_to,
-            correlation_id=message.correlation_id,
-            headers={k: v for k, v in (message.headers or {}).items() if isinstance(v, str | int | bool)},
+            routing_key=_without_nul(message.routing_key or ""),
+            content_encoding=_without_nul(message.content_encoding) or None,
+            message_id=_without_nul(message.message_id),
+            reply_to=_without_nul(message.reply_to),
+            correlation_id=_without_nul(message.correlation_id),
+            headers={
+                _without_nul(name): _without_nul(value)
+                for name, value in (message.headers or {}).items()
+                if isinstance(value, str | int | bool)
+            },
         )
 
     @property
@@ -85,6 +89,13 @@ class Delivery:
             "correlation_id": self.correlation_id,
             "headers": dict(self.headers),
         }
+
+
+T = TypeVar("T")
+
+
+def _without_nul(value: T) -> T:
+    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value  # type: ignore[return-value]
 
 
 def user_of(url: str) -> str:
@@ -319,9 +330,12 @@ class Consumer:
         await self._put(replace(delivery, queue=queue), "MSG-12", reason)
 
     async def _quarantined(self, delivery: Delivery, code: str, cause: str) -> bool:
+        """Is it kept? While quarantine itself is in trouble the message is held, and its queue with it."""
         try:
             await self._put(delivery, code, cause)
-        except Transient:
+        except Exception as error:
+            self._trouble(f"quarantine: {type(error).__name__}")
+            log.exception("not kept", extra={"queue": delivery.queue})
             return False
         return True
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from services import migrations
+from services import migrations, topology
 from services.database import Database
 from services.embedded.stack import Addresses, Stack, stack
 
@@ -26,13 +26,18 @@ ENVIRONMENT = {
     "SELARAS_BATCH_RECORDS": "10",
     "SELARAS_PAGE_RECORDS": "50",
 }
+OTHERS = (
+    *topology.link_users("lain"),  # another site
+    topology.person_user("orang"),  # may publish, and has no account anywhere
+    topology.User("penguji", configure=".*", write=".*", read=".*"),  # a broker's administrator
+)
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Stack]:
     """Servers and the four services; small batches and short leases, so that a kill comes in the middle of many."""
-    with stack(RUN_DIR, fresh=True, say=print, environment=ENVIRONMENT) as running:
+    with stack(RUN_DIR, fresh=True, say=print, environment=ENVIRONMENT, others=OTHERS) as running:
         yield running
 
 

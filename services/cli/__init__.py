@@ -3,7 +3,7 @@
 school    publish, validate, sync, pull, status, register
 officer   central's officers
 ops       serve, migrate, topology, dead
-local     demo, up: everything on one machine
+local     demo, up, sample: everything on one machine
 outcomes  the exit codes
 """
 
@@ -43,7 +43,7 @@ def _root(
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
     school.publish, school.validate, school.sync, school.pull, school.status, school.register,
-    ops.serve, ops.migrate, local.demo, local.up,
+    ops.serve, ops.migrate, local.demo, local.up, local.sample,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)

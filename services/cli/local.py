@@ -1,18 +1,21 @@
-"""One machine: `demo` tells the story and ends, `up` keeps everything running until Ctrl-C."""
+"""One machine: `demo` tells the story and ends, `up` keeps everything running, `sample` writes a school to try."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from services import calendar
 from services.cli import show
 from services.cli.outcomes import FAILED, NOT_SET_UP, Stop
 from services.cli.settings import UP_FILE
 
+CLASSES_OF_AN_SD = 6
 RunDir = Annotated[Path, typer.Option("--run-dir", help="Where the private servers keep their data")]
 
 
@@ -28,6 +31,22 @@ def demo(run_dir: RunDir = Path(".run/demo")) -> None:
         raise Stop(str(error), NOT_SET_UP) from error
     if not ok:
         raise Stop("The story did not end as it should: see the table above.", FAILED)
+
+
+def sample(
+    npsn: Annotated[str, typer.Argument(metavar="NPSN", help="The school's NPSN")],
+    pupils: Annotated[int, typer.Option(min=1, max=5000, help="Its students")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same school")] = 1,
+) -> None:
+    """Write a synthetic school as a baseline (JSONL), to try things with: nobody in it is real."""
+    from services.demo.synthetic import jsonl, synthetic_school
+
+    classes = max(6, -(-pupils // 28)) if pupils >= CLASSES_OF_AN_SD else 1
+    school = synthetic_school(
+        seed, npsn=npsn, today=calendar.today(), pupils=pupils, classes=classes, teachers=classes + 2
+    )
+    for line in jsonl(school):
+        sys.stdout.write(line + "\n")
 
 
 def up(run_dir: RunDir = Path(".run/up")) -> None:

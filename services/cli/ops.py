@@ -41,9 +41,11 @@ def serve(
 
 async def _serve(names: tuple[str, ...]) -> None:
     built = []
-    for name in names:
+    for number, name in enumerate(names):
         app = importlib.import_module(f"services.{name}.app")
         settings = load(app.Settings)
+        if settings.http_port:  # one port each: the given one and those after it
+            settings = settings.model_copy(update={"http_port": settings.http_port + number})
         runtime.configure_logging(settings.log_level)
         built.append(app.build(settings))
     await runtime.run(built)

@@ -132,8 +132,11 @@ def validate(npsn: Npsn, wait: Wait = 60.0, json: AsJson = False) -> None:
         if found:
             show.table(
                 "Temuan · findings",
-                ("Aturan", "Sifat", "Entitas", "Isian", "Keterangan", "Yang harus dilakukan"),
-                [(f.rule, f.severity.value, f.entity, f.field or "", f.text("id"), f.todo("id")) for f in found],
+                ("Aturan", "Sifat", "Data", "Isian", "Keterangan", "Yang harus dilakukan"),
+                [
+                    (f.rule, f.severity.value, f"{f.entity}\n{f.record_id}", f.field or "", f.text("id"), f.todo("id"))
+                    for f in found
+                ],
             )
     if verdict.counts.invalid:
         raise Stop("", REFUSED)

@@ -24,7 +24,10 @@ def as_json(value: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A plain table."""
+    """A plain table; says so when there is nothing in it."""
+    if not rows:
+        console.print(f"{title}: tidak ada · none")
+        return
     shown = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
         shown.add_column(column, overflow="fold")
@@ -43,8 +46,8 @@ def findings(blocking: Sequence[Blocking], total: int | None = None) -> None:
     """What blocks a school, and what to do about each."""
     table(
         f"Data invalid · invalid records{'' if total is None else f' ({total})'}",
-        ("Aturan", "Entitas", "Isian", "Keterangan", "Yang harus dilakukan"),
-        [(f.rule, f.entity, f.field or "", f.text_id, f.next_id) for f in blocking],
+        ("Aturan", "Data", "Isian", "Keterangan", "Yang harus dilakukan"),
+        [(f.rule, f"{f.entity}\n{f.record_id}", f.field or "", f.text_id, f.next_id) for f in blocking],
     )
 
 
@@ -78,7 +81,7 @@ def bars(*, shown: bool) -> Iterator[Bars]:
         TimeElapsedColumn(),
         console=errors,
         transient=True,
-        disable=not shown,
+        disable=not (shown and errors.is_terminal),
     )
     with progress:
         yield Bars(progress)

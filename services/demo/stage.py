@@ -55,6 +55,7 @@ class Stage:
         self.console = console
         self.replica = Database(stack.addresses.site_database, pool=2)
         self.registry = Database(stack.addresses.central_database, pool=2)
+        self.big = self.small = ""
         self._seen: list[tuple[str, str, bool]] = []
         self._step = ""
 
@@ -62,6 +63,17 @@ class Stage:
         """Close what the stage itself opened."""
         await self.replica.close()
         await self.registry.close()
+
+    async def choose(self, first: int) -> None:
+        """Two NPSN that central does not know yet: the servers may be one's own, and the demo run before."""
+        free: list[str] = []
+        while len(free) < 2:
+            try:
+                await self.centre(str(first))
+            except administration.Refused:
+                free.append(str(first))
+            first += 1
+        self.big, self.small = free
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,11 +6,11 @@ import asyncio
 import time
 import uuid
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
 from rich.console import Console
 
+from services import calendar
 from services.central import administration
 from services.demo.stage import Stage
 from services.demo.synthetic import Records, jsonl, synthetic_school
@@ -25,7 +25,8 @@ from services.messages import (
     SessionRefused,
 )
 
-BIG, SMALL = "99000001", "99000002"
+FIRST_NPSN = 99000001
+"""The demo's schools take the first numbers from here that central does not know yet."""
 SEED = 2026
 ENVIRONMENT = {
     "SELARAS_LEASE_SECONDS": "3",  # a killed syncer's school is taken up again after three seconds
@@ -53,9 +54,10 @@ def tell(run_dir: Path) -> bool:
 
 async def _tell(running: Stack, console: Console) -> bool:
     stage = Stage(running, console)
-    today = date.today()  # noqa: DTZ011  the school's own calendar day
-    big = synthetic_school(SEED, npsn=BIG, today=today, pupils=336, classes=12, teachers=15)
-    small = synthetic_school(SEED + 1, npsn=SMALL, today=today, pupils=24, classes=6, teachers=7)
+    await stage.choose(FIRST_NPSN)
+    today = calendar.today()
+    big = synthetic_school(SEED, npsn=stage.big, today=today, pupils=336, classes=12, teachers=15)
+    small = synthetic_school(SEED + 1, npsn=stage.small, today=today, pupils=24, classes=6, teachers=7)
     try:
         await baseline(stage, big, small)
         await invalid_changes(stage, big)
@@ -75,7 +77,7 @@ async def _tell(running: Stack, console: Console) -> bool:
 async def baseline(stage: Stage, big: Records, small: Records) -> None:
     """Central knows two schools; the site registers them and the puller brings their baselines in."""
     stage.step("Registrasi pertama", "first registration: the baseline comes down from central")
-    for npsn, school in ((BIG, big), (SMALL, small)):
+    for npsn, school in ((stage.big, big), (stage.small, small)):
         code = await administration.add_school(stage.registry, npsn, jsonl(school))
         await stage.register(npsn, code)
         async with stage.at(npsn) as client:
@@ -100,18 +102,18 @@ async def invalid_changes(stage: Stage, big: Records) -> None:
         _change("peserta_didik", _id(1), nama="Bayu Contoh", jenis_kelamin="L"),
         _change("peserta_didik", pupils[21], nama="Nama Baru"),
     ]
-    async with stage.at(BIG) as client:
+    async with stage.at(stage.big) as client:
         stored, codes = await stage.publish(client, changes)
     stage.check(f"{stored} perubahan tersimpan, juga yang invalid · stored, the invalid ones too", stored == 23)
     stage.check(f"1 ditolak · rejected: {codes} (identitas terkunci, melalui VervalPD)", codes == ["UBAH-04"])
-    here = await stage.here(BIG)
+    here = await stage.here(stage.big)
     stage.check(f"sekolah kini {here.invalid} invalid, {here.pending} belum terkirim · pending", here.invalid >= 3)
 
 
 async def refused(stage: Stage) -> None:
     """No sync while anything is invalid; and never under the operator's role."""
     stage.step("Sinkronisasi ditolak, dengan alasan", "the sync is refused, with reasons")
-    async with stage.at(BIG) as client:
+    async with stage.at(stage.big) as client:
         end = await stage.session(client, "sync", "operator")
         stage.check(f"oleh operator · by the operator: {_code(end)}", _code(end) == "SYN-02")
         end = await stage.session(client, "sync", "principal")
@@ -131,17 +133,17 @@ async def pull_meanwhile(stage: Stage, big: Records) -> None:
     """A pull works while the school is blocked, and sends nothing."""
     stage.step("Tarik data tetap jalan", "a pull works meanwhile, and sends nothing")
     someone = _pupils(big)[30]
-    answer = await stage.officer(BIG, [await _corrected(stage, someone, nisn="9001234567")])
+    answer = await stage.officer(stage.big, [await _corrected(stage, someone, nisn="9001234567")])
     stage.check("petugas mengisi NISN · an officer enters a NISN", isinstance(answer, OfficerChangeAccepted))
-    before = await stage.here(BIG)
-    head = (await stage.centre(BIG)).head_seq
-    async with stage.at(BIG) as client:
+    before = await stage.here(stage.big)
+    head = (await stage.centre(stage.big)).head_seq
+    async with stage.at(stage.big) as client:
         end = await stage.session(client, "pull", "operator")
-    after = await stage.here(BIG)
+    after = await stage.here(stage.big)
     stage.check(f"{_received(end)} diterima · received", _received(end) == 1)
     stage.check(
         f"tidak ada yang dikirim · nothing sent: pusat tetap seq {head}, {after.pending} masih belum terkirim",
-        (await stage.centre(BIG)).head_seq == head and after.pending == before.pending,
+        (await stage.centre(stage.big)).head_seq == head and after.pending == before.pending,
     )
 
 
@@ -149,7 +151,7 @@ async def corrected(stage: Stage, big: Records) -> None:
     """The operator corrects what is invalid; the principal syncs; both sides are proven equal."""
     stage.step("Diperbaiki, lalu sinkronisasi", "corrected, then synced as principal, with a receipt")
     pupil, room = _pupils(big)[20], _classes(big)[0]
-    async with stage.at(BIG) as client:
+    async with stage.at(stage.big) as client:
         await stage.publish(
             client,
             [
@@ -158,10 +160,10 @@ async def corrected(stage: Stage, big: Records) -> None:
                 FieldsChange(entity="peserta_didik", record_id=_id(1), op="delete"),
             ],
         )
-        stage.check("0 invalid", (await stage.here(BIG)).invalid == 0)
+        stage.check("0 invalid", (await stage.here(stage.big)).invalid == 0)
         end = await stage.session(client, "sync", "principal")
     _show_receipt(stage, end)
-    await stage.equal(BIG)
+    await stage.equal(stage.big)
 
 
 async def officers_work(stage: Stage, big: Records) -> None:
@@ -179,7 +181,9 @@ async def officers_work(stage: Stage, big: Records) -> None:
     added = OfficerChange(
         entity="peserta_didik", record_id=_id(2), version=0, fields={k: v for k, v in new.items() if v is not None}
     )
-    answer = await stage.officer(BIG, [added, await _corrected(stage, _pupils(big)[40], nama="Nama Yang Dibetulkan")])
+    answer = await stage.officer(
+        stage.big, [added, await _corrected(stage, _pupils(big)[40], nama="Nama Yang Dibetulkan")]
+    )
     stage.check(
         "ditambah dan dibetulkan di pusat · added and corrected at central", isinstance(answer, OfficerChangeAccepted)
     )
@@ -188,7 +192,7 @@ async def officers_work(stage: Stage, big: Records) -> None:
 async def pull_is_no_sync(stage: Stage, big: Records) -> None:
     """The new pupil comes down, is enrolled and placed; central still reads the old state."""
     stage.step("Tarik data bukan sinkronisasi", "a pull is not a sync")
-    async with stage.at(BIG) as client:
+    async with stage.at(stage.big) as client:
         end = await stage.session(client, "pull", "operator")
         stage.check(f"{_received(end)} diterima · received: peserta didik baru dan identitas", _received(end) == 2)
         room = _classes(big)[0]
@@ -205,10 +209,10 @@ async def pull_is_no_sync(stage: Stage, big: Records) -> None:
     stage.check(
         f"diregistrasikan dan masuk rombel · enrolled and placed: {stored} tersimpan {codes or ''}", stored == 2
     )
-    here = await stage.here(BIG)
+    here = await stage.here(stage.big)
     stage.say(f"[yellow]{here.badge()}[/] · {here.badge('en')}")
     stage.check(f"{here.pending} belum terkirim · not sent yet", here.pending == 2 and here.badge() is not None)
-    confirmed, head = await stage.centre(BIG, "confirmed"), await stage.centre(BIG)
+    confirmed, head = await stage.centre(stage.big, "confirmed"), await stage.centre(stage.big)
     stage.check(
         f"pembaca di pusat masih melihat keadaan lama · central still reads the old state: "
         f"{confirmed.counts['peserta_didik']} peserta didik (seq {confirmed.seq} dari {head.head_seq})",
@@ -219,28 +223,28 @@ async def pull_is_no_sync(stage: Stage, big: Records) -> None:
 async def then_sync(stage: Stage) -> None:
     """The sync makes it visible."""
     stage.step("Sinkronisasi", "the sync makes it visible")
-    async with stage.at(BIG) as client:
+    async with stage.at(stage.big) as client:
         end = await stage.session(client, "sync", "principal")
     _show_receipt(stage, end)
-    confirmed = await stage.centre(BIG, "confirmed")
+    confirmed = await stage.centre(stage.big, "confirmed")
     stage.check(
         f"terbaca di pusat · visible at central: {confirmed.counts['peserta_didik']} peserta didik",
         confirmed.seq == confirmed.head_seq,
     )
-    await stage.equal(BIG)
+    await stage.equal(stage.big)
 
 
 async def killed_in_the_middle(stage: Stage, big: Records) -> None:
     """kill -9 of the syncer while it pushes; it comes back, and the same request ends equal."""
     stage.step("Syncer mati di tengah sinkronisasi", "the syncer is killed in the middle of a sync")
     pupils = _pupils(big)
-    async with stage.at(BIG) as client:
+    async with stage.at(stage.big) as client:
         await stage.publish(client, [_change("peserta_didik", one, anak_keberapa=3) for one in pupils])
-        pending = (await stage.here(BIG)).pending
+        pending = (await stage.here(stage.big)).pending
         request = await stage.ask(client, "sync", "principal")
         done = await stage.first_progress(client, request)
         stage.stack.kill("syncer")
-        left = (await stage.here(BIG)).pending
+        left = (await stage.here(stage.big)).pending
         stage.check(f"kill -9 setelah {done.sent} dari {pending}: {left} belum terkirim · left", 0 < left < pending)
         await asyncio.to_thread(stage.stack.start, "syncer")
         await asyncio.to_thread(stage.stack.wait_ready, "syncer")
@@ -248,7 +252,7 @@ async def killed_in_the_middle(stage: Stage, big: Records) -> None:
         stage.check(f"hidup lagi · back: selaras_sync_pending = {waiting:.0f}", waiting == 1)
         end = await stage.end_of(client, request)
     _show_receipt(stage, end)
-    await stage.equal(BIG)
+    await stage.equal(stage.big)
     waiting = await stage.metric("syncer", "selaras_sync_pending", kind="sync")
     stage.check(f"selaras_sync_pending = {waiting:.0f}", waiting == 0)
 
@@ -257,9 +261,9 @@ async def the_proof_bites(stage: Stage, small: Records) -> None:
     """A row of the replica is changed by hand: the proof finds it, the sync fails, and the metrics say so."""
     stage.step("Bukti yang menggigit", "a row altered by hand: not equal, so not synced; the metrics show it")
     record_id = _pupils(small)[0]
-    stored = await stage.central_record(SMALL, "peserta_didik", record_id)
+    stored = await stage.central_record(stage.small, "peserta_didik", record_id)
     altered = canonical.encode({**(stored.fields or {}), "nama": "Diubah Tangan"})
-    async with stage.at(SMALL) as client:
+    async with stage.at(stage.small) as client:
         await _set_base(stage, record_id, altered)
         end = await stage.session(client, "sync", "principal")
         stage.check(f"sinkronisasi gagal · the sync failed: {_code(end)}", isinstance(end, SessionFailed))
@@ -268,7 +272,7 @@ async def the_proof_bites(stage: Stage, small: Records) -> None:
         await _set_base(stage, record_id, stored.text or "")
         end = await stage.session(client, "sync", "principal")
     _show_receipt(stage, end)
-    await stage.equal(SMALL)
+    await stage.equal(stage.small)
     failed = await stage.metric("syncer", "selaras_sync_failed", kind="sync")
     stage.check(f"dikembalikan · put back: selaras_sync_failed = {failed:.0f}", failed == 0)
 
@@ -297,12 +301,12 @@ async def _set_base(stage: Stage, record_id: str, text: str) -> None:
             UPDATE record SET base = :text, data = :text
             WHERE npsn = :npsn AND entity = 'peserta_didik' AND record_id = :id
             """,
-            text=text, npsn=SMALL, id=record_id,
+            text=text, npsn=stage.small, id=record_id,
         )  # fmt: skip
 
 
 async def _corrected(stage: Stage, record_id: str, **fields: object) -> OfficerChange:
-    stored = await stage.central_record(BIG, "peserta_didik", record_id)
+    stored = await stage.central_record(stage.big, "peserta_didik", record_id)
     return OfficerChange(entity="peserta_didik", record_id=record_id, version=stored.version, fields=fields)
 
 

@@ -62,8 +62,10 @@ printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy" && chmod 755 "$policy" || 
 install || { apt update && install; } || exit 1
 
 # What came with the package would start by itself with the machine, on every network address: it is switched off.
-for unit in $units; do deb-systemd-helper disable "$unit" 9<&-; done
 update-rc.d rabbitmq-server disable 9<&-
+if [ -n "$units" ] && command -v systemctl >/dev/null; then
+    systemctl disable $units 9<&-
+fi
 exit 0
 """
 

@@ -34,7 +34,12 @@ MAX_CONNECTIONS = 200
 STOP_SECONDS = 10.0
 """A fast shutdown takes 0.1 s; a checkpoint on a slow disk more."""
 
-_SEARCH_CLOSED_FOLDERS = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+_SEARCH_CLOSED_FOLDERS = (
+    "--inh-caps=+dac_read_search",
+    "--ambient-caps=+dac_read_search",
+    # PostgreSQL looks for its own programs with access(2), which otherwise leaves out the capabilities of all but root
+    "--securebits=+no_setuid_fixup",
+)
 
 
 DatabaseOwner: TypeAlias = tuple[str, str]
@@ -159,9 +164,10 @@ def _without_root(programs: Path, home: Path) -> list[str]:
     if setpriv is None:
         raise MissingPart("PostgreSQL does not run as root and setpriv is missing: apt-get install util-linux.")
     account = pwd.getpwnam(UNPRIVILEGED)
+    initdb = programs / "initdb"  # `--show` finds its programs and files, as all of them do, and writes nothing
     drop = [setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
     for command in (drop, [*drop, *_SEARCH_CLOSED_FOLDERS]):
-        probe = ["/bin/sh", "-c", 'cd "$1" && exec "$2" --version', "probe", str(home), str(programs / "postgres")]
+        probe = ["/bin/sh", "-c", 'cd "$1" && exec "$2" --show --pgdata="$1"', "probe", str(home), str(initdb)]
         tried = subprocess.run([*command, *probe], env=ENVIRONMENT, capture_output=True, text=True, check=False)
         if tried.returncode == 0:
             return command

@@ -215,7 +215,6 @@ def stack(
     """Servers, users, tables and (with `start`) the four services; all gone when the block ends.
 
     `others`: broker users beside the system's own, with no account at the site or at central.
-
     With SELARAS_AMQP_URL, SELARAS_SITE_DATABASE_URL and SELARAS_CENTRAL_DATABASE_URL set, those servers are used.
     """
     with addresses(run_dir, fresh=fresh, say=say, others=others) as where:

@@ -25,7 +25,7 @@ def session_service(name: str, kind: Kind, settings: LinkSettings, run: Run, han
     service = Service(name, settings, database)
     requests = Requests(database, lease_seconds=settings.lease_seconds)
     central = Channel(
-        settings.central_amqp_url,
+        settings.central_amqp_url or settings.amqp_url,
         source=f"/{settings.site}/{name}",
         answer_seconds=settings.answer_seconds,
         confirm_seconds=settings.confirm_seconds,

@@ -11,7 +11,9 @@ class LinkSettings(ServiceSettings):
     """A service that speaks to central."""
 
     site_database_url: str = Field(description="The replica: postgresql+asyncpg://role:password@host/database")
-    central_amqp_url: str = Field(description="Central's broker, as this site's own user for this service")
+    central_amqp_url: str | None = Field(
+        None, description="Central's broker, as this site's own user for this service; without it, this one"
+    )
     sessions: int = Field(8, description="Sessions under way at once in this process", ge=1)
     lease_seconds: float = Field(
         60.0, description="How long a worker that has died holds a school; a live one renews it"

@@ -42,7 +42,7 @@ class Machine:
         self.calls = root / "calls"
         self.search_path = f"{self.commands}:/usr/bin:/bin"
         self.said: list[str] = []
-        for name in ("deb-systemd-helper", "update-rc.d"):
+        for name in ("systemctl", "update-rc.d"):
             self.put_command(name, "")
 
     def put_command(self, name: str, body: str) -> None:
@@ -205,9 +205,8 @@ def test_the_services_that_came_with_the_package_do_not_start_with_the_machine(m
     machine.install()
 
     assert machine.called()[1:] == [
-        ("deb-systemd-helper", 101, "disable rabbitmq-server.service"),
-        ("deb-systemd-helper", 101, "disable epmd.socket"),
         ("update-rc.d", 101, "rabbitmq-server disable"),
+        ("systemctl", 101, "disable rabbitmq-server.service epmd.socket"),
     ]
 
 

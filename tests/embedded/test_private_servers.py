@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import httpx
 import pytest
 from aio_pika.exceptions import AMQPConnectionError
 
-from services.embedded import FolderRefused, Servers, private_servers
+from services.embedded import FolderRefused, Servers, postgresql, private_servers
 from services.embedded.guardian import Process, descendants, is_alive, remembered
 from tests.embedded.installation import DATABASES, DEFINITIONS, PASSWORD, USER
 
@@ -32,15 +33,24 @@ class Deep(NamedTuple):
 
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deep]:
-    """Servers in a deep folder with spaces in its path, below one that only we may enter."""
+    """Servers in a deep folder with spaces in its path, below one that only we may enter, and so are their programs."""
     closed = tmp_path_factory.mktemp("closed")
     closed.chmod(0o700)
+    programs = postgresql.binaries()
+    copied = closed / "packages" / postgresql.PACKAGE
+    shutil.copytree(programs.parent, copied / postgresql.RELEASE)
+    libraries = postgresql.PACKAGE + ".libs"
+    shutil.copytree(programs.parents[2] / libraries, copied.with_name(libraries))
+    (copied / "__init__.py").touch()
     folder = closed.joinpath(*["sebuah folder yang dalam sekali " + "x" * 30] * 4)
     folder.mkdir(parents=True)
     assert len(str(folder)) > 200
     before = modes_of_all_above(folder)
-    with private_servers(folder, definitions=DEFINITIONS, databases=DATABASES, fresh=True) as servers:
-        yield Deep(servers, before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(copied.parent)
+        assert copied in postgresql.binaries().parents
+        with private_servers(folder, definitions=DEFINITIONS, databases=DATABASES, fresh=True) as servers:
+            yield Deep(servers, before)
 
 
 def modes_of_all_above(folder: Path) -> dict[Path, tuple[int, int, int]]:

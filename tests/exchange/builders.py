@@ -10,7 +10,7 @@ from services.exchange.change import WHOLE
 
 
 class Murid(Entity):
-    """A pupil: the school's address and hobby, central's number, the family's number shared, the identity until confirmed."""
+    """A pupil: address and hobby are the school's, the NISN central's, the family's number shared, the NIK once."""
 
     entity = "murid"
     label = "Murid"
@@ -46,9 +46,6 @@ def a_spec(name: str = "murid", *, order: int = 20, central: bool = False, delet
     )
 
 
-CONFIRMED_MARK: Fields = {CONFIRMED: True}
-
-
 def base(fields: Fields | None, version: int = 1) -> Base:
     """What central holds at a version; the seq is of no matter here."""
     return Base(version, version * 10, fields)
@@ -68,7 +65,7 @@ def a_record(
     conflict: set[str] | None = None,
     ancestor: Fields | None = None,
 ) -> Replicated:
-    """A record whose base is `held` at `version`; without `data` nobody touched it, without `sent` nothing is in doubt."""
+    """A record whose base is `held`; without `data` nobody touched it, without `sent` nothing is in doubt."""
     return Replicated(
         base=Base(version, version * 10, held),
         data=held if data is _UNTOUCHED else data,
@@ -79,7 +76,6 @@ def a_record(
 
 __all__ = [
     "CONFIRMED",
-    "CONFIRMED_MARK",
     "MURID",
     "NOTHING",
     "WHOLE",

@@ -1,15 +1,17 @@
 """One record of one school, its operator, central's officers and a network that loses things: small, fast, repeatable.
 
-A schedule is a list of (action, number): what happens, and which of its choices. `World.play` carries it out on the real
-`diff`, `merge` and `absorb`, `World.settle` lets the edits stop and the sessions complete, and both check on the way
+A schedule is a list of (action, number): what happens, and which of its choices. `World.play` carries it out on the
+real `diff`, `merge` and `absorb`, `World.settle` lets the edits stop and the sessions complete, and both check
 
 - that a push writes a value no more often than it was typed (so no push overrules an officer twice);
 - that every value an operator typed reached central, was logged as overruled, or lost a conflict that a person decided;
-- that there is no conflict where no officer did anything;
+- that nothing an officer wrote into a shared field is overwritten by somebody who had not seen it;
+- that only what is central's is overruled, and nothing is in conflict where no officer did anything;
+- that absorbing twice is absorbing once, and that the site computes what central holds where no fields are carried;
 - that in the end base, data and central are one.
 
-`leave_out` takes a safeguard of the session out, `absorbing` brings another `services.exchange.absorb`: a safeguard that can
-be taken out without any schedule going wrong would not be one.
+`leave_out` takes a safeguard of the session out, `absorbing` brings another `services.exchange.absorb`: a safeguard
+that can be taken out without any schedule going wrong would not be one.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ class Central:
     def __init__(self) -> None:
         self.history: list[Version] = []
         self.session = 0
+        self.bare_pages = False
 
     @property
     def head(self) -> int:
@@ -91,11 +94,11 @@ class Central:
         self.session += 1
         return self.session
 
-    def page(self, cursor: int, session: int) -> tuple[Version | None, Version]:
-        """The newest version after the cursor, and the newest of a push that it covers; nothing of this session's own."""
+    def page(self) -> tuple[Version | None, Version]:
+        """The newest version, and the newest of a push that it covers, however old."""
         newest = self.history[-1]
-        covered = [v for v in self.history[:-1] if v.session is not None]
-        return (covered[-1] if covered and newest.session is None else None), newest
+        covered = [] if newest.session else [v for v in self.history if v.session]
+        return (None if self.bare_pages or not covered else covered[-1]), newest
 
 
 class World:
@@ -107,6 +110,7 @@ class World:
         self.leave_out = frozenset(leave_out)
         self.core = absorbing
         self.central = Central()
+        self.central.bare_pages = "show what is covered" in self.leave_out
         self.record = absorbing.Replicated(absorbing.Base(0, 0, None), None)
         self.cursor = 0
         self.stage: Literal["idle", "fetched", "pushed", "answered"] = "idle"
@@ -314,12 +318,10 @@ class World:
 
     def _fetch(self, *, first: bool) -> None:
         if self.central.head > self.cursor:
-            covered, newest = self.central.page(self.cursor, self.session)
-            if newest.session != self.session:
-                in_doubt = self.record.sent is not None
-                if covered and in_doubt and self.record.base.version < covered.version:
-                    if "show what is covered" not in self.leave_out:
-                        self._absorb(covered.version, covered.fields)
+            covered, newest = self.central.page()
+            if covered and self.record.sent is not None and self.record.base.version < covered.version:
+                self._absorb(covered.version, covered.fields)
+            if newest.session != self.session:  # its own pushes are not announced to a session
                 self._absorb(newest.version, newest.fields)
             self.cursor = self.central.head
         if first and "clear the doubt" not in self.leave_out:

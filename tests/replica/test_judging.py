@@ -41,6 +41,19 @@ async def test_records_are_counted_once_under_their_worst_finding(site_database:
     assert sum(verdict.by_rule().values()) == len(verdict.findings) >= 3
 
 
+async def test_a_record_with_both_kinds_of_findings_counts_as_invalid_alone(site_database: Database) -> None:
+    school = await register(site_database)
+    pupil, fields = first(school, "peserta_didik")
+    async with site_database.transaction() as transaction:
+        before = await judging.judge(transaction, NPSN, TODAY)
+    warned = {(f.entity, f.record_id) for f in before.findings}
+    await break_rules(site_database, "peserta_didik", pupil, nama=fields["nama"] + " 7", alamat_jalan=None)
+    async with site_database.transaction() as transaction:
+        after = await judging.judge(transaction, NPSN, TODAY)
+    assert {f.severity for f in after.findings if f.record_id == pupil} == set(Severity)
+    assert (after.invalid, after.warning) == (1, len(warned - {("peserta_didik", pupil)}))
+
+
 async def test_a_stored_verdict_is_read_back_whole(site_database: Database) -> None:
     school = await register(site_database)
     pupil, _ = first(school, "peserta_didik")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from services.database import Database
@@ -99,7 +101,7 @@ async def test_a_change_delivered_twice_is_announced_twice_and_applied_once(site
     await validator.submit(upsert("peserta_didik", pupil, rt=10))
     again = await validator.take(delivery)
     assert again == once
-    assert len(once) == 2
+    assert len({a.id for a in once}) == 2
     key = ("peserta_didik", pupil)
     assert ((await held(site_database, key))[key].data or {})["rt"] == 10
     assert await revision(site_database) == 2
@@ -121,7 +123,8 @@ async def test_the_same_id_with_other_content_is_rejected(site_database: Databas
     school = await register(site_database)
     pupil, _ = first(school, "peserta_didik")
     validator = Validator(site_database)
-    once = await validator.take(a_submission(upsert("peserta_didik", pupil, rt=9), id="satu"))
+    bad = upsert("peserta_didik", pupil, nisn="1")
+    once = await validator.take(a_submission(upsert("peserta_didik", pupil, rt=9), bad, id="satu"))
     other = await validator.take(a_submission(upsert("peserta_didik", pupil, rt=8), id="satu"))
     assert [p.code for p in other[0].message.problems] == ["MSG-08"]
     assert other[0].id not in {a.id for a in once}
@@ -180,3 +183,26 @@ async def test_an_edit_of_one_school_leaves_the_same_record_of_another(site_data
     await Validator(site_database).submit(upsert("peserta_didik", pupil, rt=9))
     async with site_database.transaction() as transaction:
         assert await records.count_pending(transaction, OTHER_NPSN) == 0
+
+
+async def test_edits_that_come_at_once_are_taken_one_after_the_other(site_database: Database) -> None:
+    school = await register(site_database)
+    pupil, fields = first(school, "peserta_didik")
+    validator = Validator(site_database)
+    edits = {"rt": 9, "rw": 8, "nama_dusun": "Krajan", "kode_pos": "55281", "anak_keberapa": 3}
+    deliveries = [a_submission(upsert("peserta_didik", pupil, **{name: value})) for name, value in edits.items()]
+    await asyncio.gather(*(validator.take(delivery) for delivery in [*deliveries, *deliveries]))
+    key = ("peserta_didik", pupil)
+    assert (await held(site_database, key))[key].data == {**fields, **edits}
+    assert await revision(site_database) == len(edits)
+    assert len(validator.heard.announced) == 2 * len({a.id for a in validator.heard.announced}) == 2 * len(edits)
+
+
+async def test_what_one_school_deletes_another_keeps(site_database: Database) -> None:
+    await register(site_database)
+    await register(site_database, {}, npsn=OTHER_NPSN)
+    validator, change = Validator(site_database), upsert("peserta_didik", NEW, nama="A")
+    await validator.submit(change)
+    await validator.submit(change, npsn=OTHER_NPSN)
+    await validator.submit(delete("peserta_didik", NEW))
+    assert await held(site_database, ("peserta_didik", NEW), npsn=OTHER_NPSN) != {}
