@@ -209,8 +209,8 @@ def _value(shape: Mapping[str, Any]) -> str:
     if "anyOf" in shape:
         return " or ".join(_value(one) for one in shape["anyOf"])
     if "$ref" in shape:
-        name = shape["$ref"].rpartition("/")[2]
-        name = next((model.type for model in SCHEMA.values() if model.__name__ == name), name)
+        class_name = str(shape["$ref"]).rpartition("/")[2]
+        name = next((model.type for model in SCHEMA.values() if model.__name__ == class_name), class_name)
         return f"[{name}](#{_anchor(name)})"
     if "enum" in shape:
         return " or ".join(f"`{one}`" for one in shape["enum"])

@@ -22,7 +22,7 @@ from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.rabbit.annotations import RabbitMessage
 
-from services import topology, wire
+from services import lenient, topology, wire
 from services.errors import BrokerAway, MessageRefused, Permanent, SelarasError, Transient
 from services.intake import Quarantine
 from services.messages import Message
@@ -105,6 +105,7 @@ def user_of(url: str) -> str:
 
 def connect(url: str, *, stop_seconds: float = 20.0, middlewares: Sequence[Any] = ()) -> RabbitBroker:
     """A connection that comes back by itself; it waits for a broker that is not up yet."""
+    lenient.install()
     return RabbitBroker(
         url,
         fail_fast=False,

@@ -6,24 +6,20 @@ counters. No label ever names a school.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 
-os.environ.setdefault("PROMETHEUS_DISABLE_CREATED_SERIES", "True")
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from services.messages import PROTOCOL_VERSION
+from services.rules import RULES_VERSION
 
 DURATION_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 """Seconds, from 0.1 s to 24 h."""
 
-
 def build_info(registry: CollectorRegistry, service: str) -> None:
     """`selaras_build_info`: always 1; what runs is in the labels."""
-    from services.rules import RULES_VERSION
-
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series beside each counter is only noise
     gauge = Gauge(
         "selaras_build_info", "What runs here", ["service", "version", "protocol", "rules"], registry=registry
     )

@@ -29,6 +29,6 @@ class CommandSettings(BaseSettings):
         value = getattr(self, name)
         if not value:
             raise SettingsMissing(
-                f"SELARAS_{name.upper()} is not set: set it, or run `make up` in another terminal and this command here."
+                f"SELARAS_{name.upper()} is not set: set it, or run `make up` in another terminal, then this here."
             )
         return str(value)

@@ -105,6 +105,7 @@ def _environment(home: Path, ports: Ports, definitions: Mapping[str, Any]) -> di
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
         "RABBITMQ_CONF_ENV_FILE": str(home / "none"),  # not the machine's /etc/rabbitmq/rabbitmq-env.conf
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "none"),
+        "RABBITMQ_CONFIG_FILES": str(home / "none"),  # nor its conf.d
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
         "RUNNING_UNDER_SYSTEMD": "1",  # the script then becomes the server: its pid is the server's
     }

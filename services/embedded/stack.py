@@ -165,18 +165,18 @@ class Stack:
 
     def _is_ready(self, name: str) -> bool:
         try:
-            return self._get(name, "readyz")[0] == 200
+            return self.page(name, "readyz")[0] == 200
         except OSError:
             return False
 
-    def _get(self, name: str, page: str) -> tuple[int, str]:
+    def page(self, name: str, page: str) -> tuple[int, str]:
         """The status and text of one of a service's pages; loopback only."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}/{page}", timeout=10) as answer:
             return answer.status, answer.read().decode()
 
     def metrics(self, name: str) -> str:
         """What a service's /metrics says."""
-        return self._get(name, "metrics")[1]
+        return self.page(name, "metrics")[1]
 
     def kill(self, name: str) -> None:
         """kill -9: the process gets no chance to tidy up."""

@@ -154,7 +154,9 @@ def test_two_keys_that_become_one_are_refused() -> None:
         normalise({"a": {"e\u0301": 1, "é": 2}})
 
 
-@pytest.mark.parametrize(("a", "b"), [(True, 1), (0, False), ("1", 1), ([1], [True]), ({"a": 1}, {"a": True}), (None, "")])
+@pytest.mark.parametrize(
+    ("a", "b"), [(True, 1), (0, False), ("1", 1), ([1], [True]), ({"a": 1}, {"a": True}), (None, "")]
+)
 def test_values_that_python_takes_for_equal_are_told_apart(a: Any, b: Any) -> None:
     assert not same(a, b)
     assert same(a, a)

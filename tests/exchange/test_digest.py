@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from services.exchange.digest import ROW_HASH_SQL, entity_digest, root, root_of, row_hash, row_hash_sql
 
 names = st.sampled_from(["murid", "murid2", "ptk", "rombel"])
-rows = st.dictionaries(st.tuples(names, st.text("0123456789abcdef-", min_size=1, max_size=4)), st.binary(min_size=32, max_size=32))
+rows = st.dictionaries(
+    st.tuples(names, st.text("0123456789abcdef-", min_size=1, max_size=4)), st.binary(min_size=32, max_size=32)
+)
 
 
 def _as_rows(held: dict[tuple[str, str], bytes]) -> list[tuple[str, str, bytes]]:
@@ -47,8 +49,7 @@ def test_two_schools_have_one_root_exactly_if_they_have_the_same_rows(
     a: dict[tuple[str, str], bytes], b: dict[tuple[str, str], bytes]
 ) -> None:
     def digests(held: dict[tuple[str, str], bytes]) -> set[tuple[str, str, bytes]]:
-        ids_stand_in_the_row_hash = {(e, r, row_hash(e, r, 1, row.hex())) for (e, r), row in held.items()}
-        return ids_stand_in_the_row_hash
+        return {(entity, id_, row_hash(entity, id_, 1, row.hex())) for (entity, id_), row in held.items()}
 
     assert (root_of(digests(a)) == root_of(digests(b))) == (a == b)
 

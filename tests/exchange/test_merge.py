@@ -297,7 +297,7 @@ def test_only_a_shared_field_that_neither_side_expected_is_in_conflict(
 def test_where_no_fields_are_carried_the_site_computes_what_central_holds(
     change: Change, held: Held | None, rule: Any, data: st.DataObject
 ) -> None:
-    """The site's base is central's record of the change's base_version; only when that is the held one it is known here."""
+    """The site's base is central's record at the change's base_version: known here if that is the held one."""
     merged = merge(change, held, MURID, rule)
     assert merged.carries_fields or merged.verdict not in (Verdict.CONFLICT, Verdict.MERGED)
     if merged.carries_fields:
