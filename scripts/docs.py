@@ -24,7 +24,7 @@ from services.cli.settings import UP_FILE, CommandSettings
 from services.embedded.stack import GIVEN
 from services.errors import CATALOGUE, Explained
 from services.link.settings import LinkSettings
-from services.messages import MAX_CHANGES, SCHEMA, Message, Part
+from services.messages import MAX_CHANGES, SCHEMA, Part
 from services.puller import app as puller
 from services.runtime import Service
 from services.settings import ServiceSettings
@@ -114,7 +114,7 @@ def messages_page() -> str:
         GENERATED,
         "",
         "Every message is a [CloudEvent 1.0](https://cloudevents.io) in structured JSON "
-        f"(`content_type` `{wire.CONTENT_TYPE}`): `specversion` \"1.0\", `id`, `source`, `type`, `subject` (the "
+        f'(`content_type` `{wire.CONTENT_TYPE}`): `specversion` "1.0", `id`, `source`, `type`, `subject` (the '
         "school's NPSN), `time`, and `data`, whose fields are below. A publisher sets the AMQP property `user_id` to "
         "the name of its broker user. Requests of the exchange and their answers carry `reply_to` and "
         "`correlation_id` as AMQP properties too.",
@@ -220,13 +220,13 @@ def _value(shape: Mapping[str, Any]) -> str:
 
 
 def _plain(shape: Mapping[str, Any]) -> str:
-    kind = shape.get("type")
+    kind: Any = shape.get("type")
     if kind == "array":
         inner = _value(shape["items"]) if shape.get("items") else "any value"
         return f"list of {_range(shape, 'minItems', 'maxItems')}{inner}"
     if kind == "object":
-        inner = shape.get("additionalProperties")
-        return f"object: name → {_value(inner)}" if isinstance(inner, dict) and inner else "object"
+        values = shape.get("additionalProperties")
+        return f"object: name → {_value(values)}" if isinstance(values, dict) and values else "object"
     if kind == "string":
         form = f", form `{shape['pattern']}`" if "pattern" in shape else ""
         size = _range(shape, "minLength", "maxLength")
@@ -317,8 +317,8 @@ def metrics_page() -> str:
         "",
         GENERATED,
         "",
-        "Each service answers `/metrics` in Prometheus's text format. A gauge that is a state is read from the database "
-        "at each scrape, so a restart loses nothing, and every process of a service exports it alike: take "
+        "Each service answers `/metrics` in Prometheus's text format. A gauge that is a state is read from the "
+        "database at each scrape, so a restart loses nothing, and every process of a service exports it alike: take "
         "`max without (instance)`. Counters and histograms count what one process did since it started: sum them. "
         "No label ever names a school. What to watch: [operations.md](operations.md).",
         "",
@@ -373,8 +373,8 @@ def settings_page() -> str:
         "Environment variables. Times are in seconds, sizes in bytes. An address is a URL with user and password; a "
         "service's broker user is the `user_id` of what it publishes.",
         "",
-        f"`selaras demo`, `selaras up` and the tests start private servers unless all of {_listed(GIVEN)} are set: then "
-        "they use those servers, whose user must be allowed to make exchanges, queues and tables.",
+        f"`selaras demo`, `selaras up` and the tests start private servers unless all of {_listed(GIVEN)} are set: "
+        "then they use those servers, whose user must be allowed to make exchanges, queues and tables.",
     ]
     for title, about, fields in sections:
         lines += ["", f"## {title}", "", about, "", *(_settings(fields) if fields else ["Nothing of its own."])]

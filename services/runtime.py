@@ -45,6 +45,10 @@ class NotSetUp(Exception):
     """
 
 
+class Broken(Exception):
+    """A loop of a service ended by an error of ours: the process stops, so that whatever started it starts it again."""
+
+
 class Part(Protocol):
     """Something that starts and stops with a service."""
 
@@ -87,7 +91,9 @@ class Service:
         self._consumer: Consumer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        self.broken = asyncio.Event()
         self._trouble: dict[str, str] = {"start": "starting"}
+        self._server: _Http | None = None
         self.http_port = 0
         metrics.build_info(self.registry, name)
 
@@ -120,7 +126,13 @@ class Service:
 
     async def start(self) -> None:
         """Answer HTTP at once; then wait for the database and the broker. Raises NotSetUp."""
-        self._server = _Http(self._app(), self.settings.http_host, self.settings.http_port)
+        try:
+            self._server = _Http(self._app(), self.settings.http_host, self.settings.http_port)
+        except OSError as error:
+            where = f"{self.settings.http_host}:{self.settings.http_port}"
+            raise NotSetUp(
+                f"{self.name} cannot answer on {where} ({error.strerror}): set SELARAS_HTTP_PORT."
+            ) from error
         self.http_port = await self._server.start()
         log.info("%s answers on http://%s:%d", self.name, self.settings.http_host, self.http_port)
         await self._database_ready()
@@ -134,8 +146,9 @@ class Service:
             raise NotSetUp(
                 f"The broker lacks what {self.name} needs ({error}): run `selaras topology declare`."
             ) from error
-        self._tasks = [asyncio.create_task(worker(self._stopping)) for worker in self._workers]
-        self._tasks.append(asyncio.create_task(self._watch()))
+        self._tasks = [asyncio.create_task(worker(self._stopping)) for worker in [*self._workers, self._watch]]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
         self._say("start", None)
         log.info("%s is ready", self.name)
 
@@ -158,7 +171,8 @@ class Service:
         with contextlib.suppress(Exception):
             await self._publishing.stop()
         await self.database.close()
-        await self._server.stop()
+        if self._server is not None:
+            await self._server.stop()
 
     def _say(self, what: str, reason: str | None) -> None:
         if reason is None:
@@ -181,9 +195,14 @@ class Service:
             await asyncio.sleep(pause)
             pause = min(pause * 2, CHECK_SECONDS)
 
-    async def _watch(self) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("a loop of %s broke", self.name, exc_info=task.exception())
+            self.broken.set()
+
+    async def _watch(self, stopping: asyncio.Event) -> None:
         """Keep /readyz true: the database answers, and both broker connections are up."""
-        while not await _stops(self._stopping, CHECK_SECONDS):
+        while not await _stops(stopping, CHECK_SECONDS):
             try:
                 await self.database.ping()
                 self._say("database", None)
@@ -225,7 +244,11 @@ class _Http:
     def __init__(self, app: Any, host: str, port: int) -> None:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((host, port))
+        try:
+            self._socket.bind((host, port))
+        except OSError:
+            self._socket.close()
+            raise
         self._server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
         )
@@ -277,13 +300,13 @@ def configure_logging(level: str) -> None:
 
 
 async def run(services: Sequence[Service], on_ready: Callable[[], None] = lambda: None) -> None:
-    """Run until SIGTERM or SIGINT, then stop gracefully. Raises NotSetUp."""
+    """Run until SIGTERM or SIGINT, then stop gracefully. Raises NotSetUp, or Broken after the stop."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     starting = asyncio.ensure_future(_start(services))
-    waiting = asyncio.ensure_future(_until(stop))
+    waiting = asyncio.ensure_future(_until(stop, *(service.broken for service in services)))
     try:
         await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
@@ -295,11 +318,20 @@ async def run(services: Sequence[Service], on_ready: Callable[[], None] = lambda
     finally:
         waiting.cancel()
         await asyncio.gather(*(service.stop() for service in services), return_exceptions=True)
+    broken = [service.name for service in services if service.broken.is_set()]
+    if broken:
+        raise Broken(f"{', '.join(broken)} stopped on an error of its own: see the log above.")
 
 
 async def _start(services: Sequence[Service]) -> None:
     await asyncio.gather(*(service.start() for service in services))
 
 
-async def _until(stop: asyncio.Event) -> None:
-    await stop.wait()
+async def _until(*events: asyncio.Event) -> None:
+    """Until the first of these."""
+    tasks = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -43,6 +43,10 @@ CENTRAL_OFFICERS = "central.officers"
 DEAD_SITE = "dead.site"
 DEAD_CENTRAL = "dead.central"
 
+PULL_VERBS = ("open", "fetch", "verify")
+"""What a site's puller may ask central: the second word of the routing key `<user>.<verb>`."""
+SYNC_VERBS = (*PULL_VERBS, "push", "register")
+
 Side = Literal["site", "central"]
 SIDES: tuple[Side, ...] = ("site", "central")
 
@@ -107,7 +111,7 @@ QUEUES = (
     Queue(SYNCER_REQUESTS, "site", ((COMMANDS, "sync.*"),), DEAD_SITE),
     Queue(PULLER_REQUESTS, "site", ((COMMANDS, "pull.*"),), DEAD_SITE),
     Queue(DEAD_SITE, "site", ((DEAD, DEAD_SITE),), None),
-    Queue(CENTRAL_REQUESTS, "central", ((CENTRAL, "*.*"),), DEAD_CENTRAL),
+    Queue(CENTRAL_REQUESTS, "central", tuple((CENTRAL, f"*.{verb}") for verb in SYNC_VERBS), DEAD_CENTRAL),
     Queue(CENTRAL_OFFICERS, "central", ((OFFICERS, "change.*"),), DEAD_CENTRAL),
     Queue(DEAD_CENTRAL, "central", ((DEAD, DEAD_CENTRAL),), None),
 )
@@ -135,7 +139,7 @@ def service_users() -> list[User]:
     return [
         User(
             "validator",
-            write=_any_of(EVENTS, "selaras.dead"),
+            write=_any_of(EVENTS),
             read=_any_of(*VALIDATOR_CHANGES, VALIDATOR_REQUESTS, DEAD_SITE),
             topics=site_events,
         ),
@@ -151,12 +155,16 @@ def service_users() -> list[User]:
 
 
 def link_users(site: str) -> list[User]:
-    """A site's two users at central's broker: the syncer's may push, the puller's may open, fetch and verify only."""
+    """A site's two users at central's broker: the syncer's may push, the puller's may open, fetch and verify only.
+
+    Who may write to one exchange and read another may also bind the one to the other; the second word of a reply's key
+    is therefore a hex number, which is no verb: no site can have its replies sent back to central as requests.
+    """
     reply = r"reply\.[0-9a-f]+"
-    read_own = {REPLIES: ("^$", r"^{username}\..*$")}
+    read_own = {REPLIES: ("^$", r"^{username}\.[0-9a-f]+$")}
     patterns = {
-        f"{site}-sync": r"^{username}\.(open|fetch|push|verify|register)$",
-        f"{site}-pull": r"^{username}\.(open|fetch|verify)$",
+        f"{site}-sync": rf"^{{username}}\.({'|'.join(SYNC_VERBS)})$",
+        f"{site}-pull": rf"^{{username}}\.({'|'.join(PULL_VERBS)})$",
     }
     return [
         User(

@@ -10,7 +10,7 @@ import typer
 
 from services import declare, migrations, runtime, topology
 from services.cli import show
-from services.cli.outcomes import NOT_SET_UP, REFUSED, Stop
+from services.cli.outcomes import FAILED, NOT_SET_UP, REFUSED, Stop
 from services.cli.settings import CommandSettings
 from services.database import Database
 from services.intake import Quarantine
@@ -37,6 +37,8 @@ def serve(
         asyncio.run(_serve(names))
     except runtime.NotSetUp as error:
         raise Stop(str(error), NOT_SET_UP) from error
+    except runtime.Broken as error:
+        raise Stop(str(error), FAILED) from error
 
 
 async def _serve(names: tuple[str, ...]) -> None:

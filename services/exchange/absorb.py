@@ -172,9 +172,9 @@ def _after(record: Replicated, theirs: Base, spec: EntitySpec | None) -> tuple[F
 
 
 def _untouched(record: Replicated) -> bool:
-    """Rule 2: nobody typed since the base. What is in doubt may be at central, and typed back here since."""
+    """Rule 2: has nobody typed since the base?"""
     if record.sent is not None:
-        return False  # trap: typed back in doubt
+        return False  # trap: typed back in doubt. Equal to the base, and an edit all the same.
     return same_fields(record.data, record.base.fields)
 
 
