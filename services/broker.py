@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -239,7 +240,9 @@ class Handlers:
             content_encoding=delivery.content_encoding,
             limit_bytes=limit_bytes,
         )
+        began = time.monotonic()
         await routes[event.type](event)
+        log.info("%s of %s taken in %.0f ms", event.type, event.subject, (time.monotonic() - began) * 1000)
 
 
 class Consumer:

@@ -222,6 +222,8 @@ def stack(
         migrations.upgrade("central", where.central_database)
         asyncio.run(seed_accounts(where))
         running = Stack(run_dir, where, say, environment or {})
+        for name in SERVICES if fresh else ():
+            running.log_file(name).unlink(missing_ok=True)
         try:
             if start:
                 for name in SERVICES:

@@ -267,6 +267,8 @@ def _in_doubt(record: Replicated, base: Fields) -> Fields:
 
 def _overruled(before: Replicated, after: Replicated, spec: EntitySpec | None) -> Iterator[Overruled]:
     """Every field that an operator had typed, were it back to the base's value, and that `after` no longer shows."""
+    if _untouched(before):
+        return
     mine, now, base = before.data or {}, after.data or {}, _ancestor(before) or {}
     sent = _in_doubt(before, base)
     for name in sorted(mine.keys() | now.keys()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import orjson
@@ -43,7 +44,7 @@ def encode(fields: Mapping[str, Any]) -> str:
     Raises NotCanonical with the first field, in order of names, that has no canonical form.
     """
     for name in fields:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not _is_name(name):
             raise NotCanonical(str(name), "name")
     ordered = {name: _ordered(name, fields[name], DEPTH_LIMIT) for name in sorted(fields) if fields[name] is not None}
     return orjson.dumps(ordered).decode()
@@ -83,6 +84,8 @@ def normalise(fields: Mapping[str, Any]) -> Fields:
 
 def same(a: Any, b: Any) -> bool:
     """Are two values the same canonical text? Python's == takes true for 1, which here are two values."""
+    if a is b:
+        return True
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
@@ -97,6 +100,11 @@ def same_fields(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> boo
     if a is None or b is None:
         return a is b
     return all(same(a.get(name), b.get(name)) for name in a.keys() | b.keys())
+
+
+@lru_cache(maxsize=4096)
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def _ordered(field: str, value: Any, levels: int) -> Json:

@@ -194,6 +194,8 @@ class Workers:
         message = SCHEMA[f"{self.kind}.{stage}.v1"].model_validate(ending.data)
         await self._publish(ending.npsn, stage, message, event_id=f"{ending.id}-end")
         if await self._requests.announced(ending):
+            how = " ".join(filter(None, (ending.outcome, ending.reason)))
+            log.info("%s of %s: %s after %.1f s", self.kind, ending.npsn, how, ending.seconds)
             self._metrics.completed.labels(self._metrics.site, self.kind, ending.outcome).inc()
             self._metrics.duration.labels(self._metrics.site, self.kind, ending.outcome).observe(ending.seconds)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,10 @@ import pytest
 import rfc8785
 
 from services.exchange.canonical import NotCanonical, decode, encode, is_canonical, normalise
-from services.exchange.digest import entity_digest, root, root_of, row_hash
+from services.exchange.digest import ROW_HASH_SQL, entity_digest, root, root_of, row_hash
 
-VECTORS: dict[str, list[dict[str, Any]]] = json.loads(
-    (Path(__file__).parents[2] / "docs" / "vectors" / "canonical.json").read_text(encoding="ascii")
-)
+DOCS = Path(__file__).parents[2] / "docs"
+VECTORS: dict[str, list[dict[str, Any]]] = json.loads((DOCS / "vectors" / "canonical.json").read_text(encoding="ascii"))
 
 
 def _each(section: str) -> pytest.MarkDecorator:
@@ -64,3 +64,21 @@ def test_the_digests_and_the_root(vector: dict[str, Any]) -> None:
     listed = [{"entity": e, "rows": n, "digest": d.hex()} for e, (n, d) in sorted(entities.items())]
     assert listed == vector["entities"]
     assert root(entities).hex() == vector["root"]
+
+
+def _in_the_doc(language: str) -> str:
+    text = (DOCS / "canonical-form.md").read_text(encoding="utf-8")
+    (block,) = re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+    return str(block)
+
+
+def test_the_program_in_the_doc_computes_the_same_roots() -> None:
+    program: dict[str, Any] = {}
+    exec(_in_the_doc("python"), program)  # noqa: S102  our own documentation
+    for vector in VECTORS["roots"]:
+        rows = [(row["entity"], row["record_id"], row["version"], row["text"]) for row in vector["rows"]]
+        assert program["root"](rows).hex() == vector["root"]
+
+
+def test_the_expression_in_the_doc_is_the_one_the_database_runs() -> None:
+    assert "".join(_in_the_doc("sql").split()) == "".join(ROW_HASH_SQL.split())
