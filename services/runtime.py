@@ -37,6 +37,7 @@ Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """A loop in the background; it returns soon after the event is set."""
 SWEEP_SECONDS = 1.0
 CHECK_SECONDS = 5.0
+DAY_SECONDS = 24 * 3600.0
 
 
 class NotSetUp(Exception):
@@ -115,6 +116,20 @@ class Service:
     def work(self, worker: Worker) -> None:
         """Run a loop beside the consumers."""
         self._workers.append(worker)
+
+    def daily(self, job: Callable[[], Awaitable[object]]) -> None:
+        """Do something at the start and once a day; a database that is away puts it off."""
+
+        async def again(stopping: asyncio.Event) -> None:
+            pause = CHECK_SECONDS
+            while not await _stops(stopping, pause):
+                try:
+                    await job()
+                    pause = DAY_SECONDS
+                except Transient:
+                    pause = CHECK_SECONDS
+
+        self._workers.append(again)
 
     def scrape(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Call `refresh` before each scrape, to read state gauges from the database."""

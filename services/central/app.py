@@ -16,6 +16,7 @@ from services.central.officers import officer_handlers
 from services.central.schools import ensure_incarnation
 from services.central.speaking import Announce
 from services.database import Database
+from services.intake import Answers
 from services.runtime import Service
 from services.settings import ServiceSettings
 
@@ -45,6 +46,7 @@ def build(settings: Settings) -> Service:
         prefetch={topology.CENTRAL_REQUESTS: settings.central_prefetch, topology.CENTRAL_OFFICERS: 1},
         limit_bytes={topology.CENTRAL_REQUESTS: wire.EXCHANGE_BODY_BYTES},
     )
+    service.daily(lambda: Answers.forget_old(database))
     service.scrape(gauges.refresh)
     service.part(_Life(database))
     return service

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from services.database import Transaction, from_json, to_json
+from services.database import Database, Transaction, from_json, to_json
 from services.errors import MessageRefused
 
 KEPT_DAYS = 90
@@ -76,8 +76,9 @@ class Answers:
         )
 
     @staticmethod
-    async def forget_old(transaction: Transaction) -> int:
+    async def forget_old(database: Database) -> int:
         """Drop what is older than KEPT_DAYS; the number dropped."""
-        return await transaction.run(
-            "DELETE FROM answer WHERE answered_at < now() - make_interval(days => :days)", days=KEPT_DAYS
-        )
+        async with database.transaction() as transaction:
+            return await transaction.run(
+                "DELETE FROM answer WHERE answered_at < now() - make_interval(days => :days)", days=KEPT_DAYS
+            )

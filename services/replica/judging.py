@@ -12,10 +12,8 @@ from typing import Literal
 
 from services.database import Transaction, columns, from_json, to_json
 from services.replica.records import live
-from services.rules import RULES_VERSION, Finding, Severity, school_findings
+from services.rules import CONFLICT, RULES_VERSION, Finding, Severity, school_findings
 
-CONFLICT_RULE = "KONFLIK-01"
-"""The finding for each field on which operator and central disagree (SYN-12 at the gate)."""
 WHOLE_RECORD = "*"
 """A conflict's field when one side deleted what the other edited."""
 
@@ -89,16 +87,23 @@ async def findings(
 
 
 async def _conflicts(transaction: Transaction, npsn: str) -> list[Finding]:
+    """A finding for each field on which operator and central disagree (SYN-12 at the gate), with central's value."""
     rows = await transaction.rows(
         """
-        SELECT entity, record_id, jsonb_array_elements_text(conflict -> 'fields') AS field
-        FROM record WHERE npsn = :npsn AND conflict IS NOT NULL ORDER BY entity, record_id
+        SELECT entity, record_id, field, CAST(base AS jsonb) ->> field AS theirs, base IS NULL AS deleted
+        FROM record, jsonb_array_elements_text(conflict -> 'fields') AS field
+        WHERE npsn = :npsn AND conflict IS NOT NULL ORDER BY entity, record_id, field
         """,
         npsn=npsn,
     )
     return [
         Finding(
-            CONFLICT_RULE, Severity.INVALID, r.entity, r.record_id, None if r.field == WHOLE_RECORD else r.field, {}
+            CONFLICT.code,
+            CONFLICT.severity,
+            r.entity,
+            r.record_id,
+            None if r.field == WHOLE_RECORD else r.field,
+            {"theirs": "dihapus · deleted" if r.deleted else r.theirs or "–"},
         )
         for r in rows
     ]

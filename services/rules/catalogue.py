@@ -558,3 +558,20 @@ _RULES = (
 
 CATALOGUE: Mapping[str, Rule] = MappingProxyType({rule.code: rule for rule in _RULES})
 """Every rule by its code, in the order of the tabs."""
+
+CONFLICT = Rule(
+    code="KONFLIK-01",
+    severity=Severity.INVALID,
+    tab=None,
+    scope="record",
+    condition="school and central both changed the field since they last agreed, or one deleted what the other changed",
+    text_id="{label}: sekolah dan pusat berbeda (di pusat: {theirs})",
+    text_en="{label}: school and central disagree (at central: {theirs})",
+    todo_id="Ketik nilai yang benar pada isian ini, lalu sinkronkan lagi.",
+    todo_en="Type the right value into this field, then sync again.",
+    source="P",
+)
+"""Found by the replica, which holds both sides; no rule of a record or a school can see it."""
+
+EXPLAINED: Mapping[str, Rule] = MappingProxyType({**CATALOGUE, CONFLICT.code: CONFLICT})
+"""Every code that a finding may have."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from services.entities import SPECS, EntitySpec, Fields, FieldSpec, Tab
 from services.entities.patterns import describe
-from services.rules.catalogue import AWAITS, AWAITS_TODO, CATALOGUE, CHANNEL_TODO, Severity
+from services.rules.catalogue import AWAITS, AWAITS_TODO, CATALOGUE, CHANNEL_TODO, EXPLAINED, Severity
 from services.rules.reading import is_empty, parse_date
 
 Language = Literal["id", "en"]
@@ -48,12 +48,12 @@ class Finding:
     @property
     def tab(self) -> Tab | None:
         """The tab on which an operator looks for it."""
-        rule, spec = CATALOGUE.get(self.rule), SPECS.get(self.entity)
+        rule, spec = EXPLAINED.get(self.rule), SPECS.get(self.entity)
         return rule.tab if rule is not None and rule.tab is not None else spec.tab if spec is not None else None
 
     def text(self, language: Language) -> str:
         """What is wrong. A code this release does not know (a newer central's) is named rather than hidden."""
-        rule, words = CATALOGUE.get(self.rule), self._words(language)
+        rule, words = EXPLAINED.get(self.rule), self._words(language)
         if rule is None:
             return f"{'Aturan' if language == 'id' else 'Rule'} {self.rule}: {words['label']}"
         text = rule.text_id if language == "id" else rule.text_en
@@ -65,7 +65,7 @@ class Finding:
 
     def todo(self, language: Language) -> str:
         """What to do about it, with the channel that may, where the school may not."""
-        rule, words = CATALOGUE.get(self.rule), self._words(language)
+        rule, words = EXPLAINED.get(self.rule), self._words(language)
         if AWAITED_CHANNEL in self.params:
             todo = AWAITS_TODO[0] if language == "id" else AWAITS_TODO[1]
             return todo.format(channel=self.params[AWAITED_CHANNEL])

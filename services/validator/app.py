@@ -9,6 +9,7 @@ from pydantic import Field
 
 from services import calendar, topology
 from services.database import Database
+from services.intake import Answers
 from services.replica.gauges import STALE_DAYS, gauges
 from services.runtime import Service
 from services.settings import ServiceSettings
@@ -36,5 +37,6 @@ def build(settings: Settings, today: Callable[[], date] = calendar.today) -> Ser
         metrics.replace(await gauges(database, stale_days=settings.stale_days))
 
     service.serve(handlers(database, service.publisher, today, metrics.judged), prefetch=PREFETCH)
+    service.daily(lambda: Answers.forget_old(database))
     service.scrape(refresh)
     return service

@@ -138,7 +138,13 @@ async def test_a_conflict_is_held_shown_and_closed_by_typing_a_new_value(stage: 
         end = await stage.session(client, "sync", "principal")
         assert isinstance(end, SessionRefused)
         assert end.problem.code == "SYN-12"
-        assert [(f.record_id, f.field) for f in end.findings] == [(school.pupils[5], "alamat_jalan")]
+        assert [(f.record_id, f.field, f.text_en) for f in end.findings] == [
+            (
+                school.pupils[5],
+                "alamat_jalan",
+                "Alamat jalan: school and central disagree (at central: Jalan Dari Pusat 1)",
+            )
+        ]
         assert (await stage.here(school.npsn)).held == 1
         await stage.publish(client, [school.change(5, alamat_jalan="Jalan Yang Benar 3")])
         end = await stage.session(client, "sync", "principal")

@@ -12,6 +12,7 @@ from services.intake import Quarantine
 from services.replica import judging, records
 from services.replica.gauges import SCHOOL_STATES, gauges
 from services.replica.status import failed, status
+from services.rules import CONFLICT
 from tests.replica.builders import NPSN, OTHER_NPSN, TODAY, first, held, register
 
 
@@ -158,7 +159,7 @@ async def test_the_gauges_are_what_the_rows_say(site_database: Database) -> None
     now = await gauges(site_database)
     assert now.pending_records == {"peserta_didik": 2}
     assert now.pending_oldest == pytest.approx(await _clock(site_database), abs=60)
-    assert now.invalid_findings[judging.CONFLICT_RULE] == 1
+    assert now.invalid_findings[CONFLICT.code] == 1
     assert sum(now.invalid_findings.values()) == 2
     assert now.conflicts_open == {"peserta_didik": 1}
     assert now.dead_letters == {("validator.changes.0", "MSG-01"): 1}
