@@ -60,6 +60,8 @@ class Delivery:
     reply_to: str | None = None
     correlation_id: str | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
+    death: Mapping[str, Any] = field(default_factory=dict)
+    """The broker's own account of how it took the message out of its queue, if it did."""
 
     @classmethod
     def of(cls, queue: str, message: AbstractIncomingMessage) -> Delivery:
@@ -78,6 +80,7 @@ class Delivery:
                 for name, value in (message.headers or {}).items()
                 if isinstance(value, str | int | bool)
             },
+            death=_latest_death((message.headers or {}).get("x-death")),
         )
 
     @property
@@ -95,6 +98,11 @@ class Delivery:
 T = TypeVar("T")
 
 
+def _latest_death(told: Any) -> Mapping[str, Any]:
+    """The broker puts the latest first; what follows, and the headers x-first-death-…, a sender may have made up."""
+    return told[0] if isinstance(told, list) and told and isinstance(told[0], dict) else {}
+
+
 def _without_nul(value: T) -> T:
     return value.replace("\x00", "\ufffd") if isinstance(value, str) else value  # type: ignore[return-value]
 
@@ -104,12 +112,14 @@ def user_of(url: str) -> str:
     return unquote(urlsplit(url).username or "guest")
 
 
-def connect(url: str, *, stop_seconds: float = 20.0, middlewares: Sequence[Any] = ()) -> RabbitBroker:
-    """A connection that comes back by itself; it waits for a broker that is not up yet."""
+def connect(
+    url: str, *, stop_seconds: float = 20.0, patient: bool = True, middlewares: Sequence[Any] = ()
+) -> RabbitBroker:
+    """A connection that comes back by itself; if `patient`, it waits for a broker that is not up yet."""
     lenient.install()
     return RabbitBroker(
         url,
-        fail_fast=False,
+        fail_fast=not patient,
         reconnect_interval=RECONNECT_SECONDS,
         default_channel=Channel(publisher_confirms=True, on_return_raises=True),
         graceful_timeout=stop_seconds,
@@ -328,10 +338,13 @@ class Consumer:
             await self._put(delivery, refused.code, refused.detail)
 
     async def _bury(self, delivery: Delivery) -> None:
-        """Keep a message that the broker took out of its queue, under that queue's name (headers x-first-death-…)."""
-        queue = str(delivery.headers.get("x-first-death-queue", delivery.queue))
-        reason = str(delivery.headers.get("x-first-death-reason", "unknown"))
-        await self._put(replace(delivery, queue=queue), "MSG-12", reason)
+        """Keep a message that the broker took out of its queue, under that queue's name and with the key it had."""
+        death = delivery.death
+        keys = death.get("routing-keys") or [delivery.routing_key]
+        before = replace(
+            delivery, queue=str(death.get("queue", delivery.queue)), routing_key=_without_nul(str(keys[0]))
+        )
+        await self._put(before, "MSG-12", str(death.get("reason", "unknown")))
 
     async def _quarantined(self, delivery: Delivery, code: str, cause: str) -> bool:
         """Is it kept? While quarantine itself is in trouble the message is held, and its queue with it."""

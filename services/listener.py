@@ -35,22 +35,23 @@ class Listener:
         heard: Callable[[Event[Any]], None],
         source: str,
         confirm_seconds: float = 10.0,
+        patient: bool = True,
         unreadable: Callable[[str | None, MessageRefused], None] = lambda _correlation_id, _error: None,
     ) -> None:
         """`bindings`: (exchange, routing key pattern).
 
-        `heard` gets each event; `unreadable` what could not be decoded.
+        `heard` gets each event; `unreadable` what could not be decoded. `patient`: wait for a broker that is not up.
         """
         self.user = user_of(url)
         self._queue_name = f"{prefix}.{secrets.token_hex(8)}"
         self._bindings = bindings
         self._heard = heard
         self._unreadable = unreadable
-        self._broker = connect(url)
+        self._broker = connect(url, patient=patient)
         self.publisher = Publisher(self._broker, user=self.user, source=source, confirm_seconds=confirm_seconds)
 
     async def start(self) -> None:
-        """Connect, declare and bind the queue, and listen. Waits for a broker that is not up yet."""
+        """Connect, declare and bind the queue, and listen. Raises an AMQP error if it is not patient."""
         await self._broker.start()
         connection = await self._broker.connect()
         channel = await connection.channel(publisher_confirms=False)

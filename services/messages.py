@@ -1,7 +1,7 @@
 """Every message that crosses the broker: its versioned type and the shape of its data.
 
 All are CloudEvents 1.0 in structured JSON (`services.wire`); `subject` is the school's npsn. A message is a promise:
-fields are only ever added, and tests/messages/ holds a golden body for each that is never edited. `schema` below maps
+fields are only ever added, and tests/messages/ holds a golden body for each that is never edited. `SCHEMA` below maps
 every type to its model.
 """
 
@@ -17,7 +17,7 @@ PROTOCOL_VERSION = 1
 MAX_CHANGES = 1000
 """Changes in one `change.submitted.v1` or `officer.change.submitted.v1`."""
 
-Npsn = Annotated[str, Field(pattern=r"^(\d{8}|[PK]\d{7}|NP\d{6})$")]
+Npsn = Annotated[str, Field(pattern=r"^([0-9]{8}|[PK][0-9]{7}|NP[0-9]{6})$")]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Kind = Literal["sync", "pull"]
 Count = Annotated[int, Field(ge=0)]

@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 DELIVERY_LIMIT = 50
 """Deliveries before the broker dead-letters a message: every return, lost connection and drain counts as one."""
+DEAD_DELIVERY_LIMIT = 1_000_000_000
+"""Of the dead letters' own queues, which have no other to go to: they are drained into a table, never given up."""
 MAX_QUEUE_BYTES = 8 * 1024**3
 """A queue that holds this much refuses what is published to it: publishers wait, nothing is dropped."""
 CHANGE_QUEUES = 4
@@ -75,7 +77,7 @@ class Queue:
         """The queue's arguments: nothing is left at a default that loses messages."""
         arguments: dict[str, Any] = {
             "x-queue-type": "quorum",
-            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-delivery-limit": DELIVERY_LIMIT if self.dead else DEAD_DELIVERY_LIMIT,
             "x-max-length-bytes": MAX_QUEUE_BYTES,
             "x-overflow": "reject-publish",
         }

@@ -88,16 +88,24 @@ def compress(body: bytes) -> tuple[bytes, str | None]:
 def unpack(body: bytes, content_encoding: str | None, limit_bytes: int) -> bytes:
     """The body as it was before `compress`. Raises MessageRefused (MSG-07 too large, MSG-01 not what it says it is)."""
     if content_encoding == "zstd":
-        try:
-            with zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024).stream_reader(body) as reader:
-                body = reader.read(limit_bytes + 1)
-        except zstandard.ZstdError as error:
-            raise MessageRefused("MSG-01", "not zstd") from error
+        body = _unpack_zstd(body, limit_bytes)
     elif content_encoding:
         raise MessageRefused("MSG-01", f"unknown content_encoding {content_encoding[:20]!r}")
     if len(body) > limit_bytes:
         raise MessageRefused("MSG-07", f"more than {limit_bytes} bytes")
     return body
+
+
+def _unpack_zstd(body: bytes, limit_bytes: int) -> bytes:
+    """One whole frame, and nothing behind it."""
+    unpacker = zstandard.ZstdDecompressor(max_window_size=2 * EXCHANGE_BODY_BYTES)
+    try:
+        with unpacker.stream_reader(body) as reader:
+            if len(reader.read(limit_bytes + 1)) > limit_bytes:
+                raise MessageRefused("MSG-07", f"more than {limit_bytes} bytes")
+        return unpacker.decompress(body, max_output_size=limit_bytes, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise MessageRefused("MSG-01", "not one whole zstd frame") from error
 
 
 def parse(body: bytes) -> Any:
@@ -112,12 +120,12 @@ def parse(body: bytes) -> Any:
         value = json.loads(
             text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
         )
+        if "\\u" in text:
+            _check_text(value)
     except json.JSONDecodeError as error:
         raise MessageRefused("MSG-01", f"{error.msg} at character {error.pos}") from error
     except RecursionError as error:
         raise MessageRefused("MSG-01", "too many levels") from error
-    if "\\u" in text:
-        _check_text(value)
     if "\x00" in text:
         raise MessageRefused("MSG-01", "NUL")
     return value
@@ -180,7 +188,7 @@ def read(model: type[M], data: dict[str, Any]) -> M:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part)[:40] for part in first["loc"])
+        where = ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in first["loc"])
         raise MessageRefused("MSG-09", f"{where or 'data'}: {first['msg']}") from error
 
 
@@ -192,7 +200,9 @@ def _content_hash(type_name: str, data: dict[str, Any]) -> bytes:
     return hashlib.sha256(type_name.encode() + b"\x1f" + content).digest()
 
 
-_NPSN = re.compile(r"\d{8}|[PK]\d{7}|NP\d{6}")
+_NPSN = re.compile(r"[0-9]{8}|[PK][0-9]{7}|NP[0-9]{6}")
+_NAME = re.compile(r"[A-Za-z_]{1,40}|[0-9]{1,4}")
+"""What looks like a field's name or an index. Any other key may be somebody's name or NIK, and is not repeated."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aio_pika
+
 from services import topology, wire
 from services.listener import Listener
 from services.messages import Message
@@ -26,16 +28,18 @@ class Client:
         self.npsn = npsn
         self._heard: asyncio.Queue[Event[Any]] = asyncio.Queue()
         self._listener = Listener(
-            url, prefix="listen", bindings=bindings, heard=self._heard.put_nowait, source="/perintah"
+            url,
+            prefix="listen",
+            bindings=bindings,
+            heard=self._heard.put_nowait,
+            source="/perintah",
+            patient=False,
         )
 
     async def start(self) -> None:
-        """Connect. Raises NoAnswer if the broker does not answer."""
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await self._listener.start()
-        except TimeoutError:
-            raise NoAnswer("The broker does not answer: is it running, and is its address right?") from None
+        """Connect. Raises an AMQP error or TimeoutError if the broker does not answer, or not this user."""
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await self._listener.start()
 
     async def stop(self) -> None:
         """Close the connection."""
@@ -57,9 +61,16 @@ class Client:
                         yield event
         except TimeoutError:
             raise NoAnswer(
-                f"Nothing more came within {seconds:.0f} s. Nothing is lost: see `selaras status {self.npsn}`, "
-                "and /readyz of the services."
+                f"Belum selesai dalam {seconds:g} s, tidak ada yang hilang · not finished within {seconds:g} s,"
+                f" nothing is lost: see `selaras status {self.npsn}`, and /readyz of the services."
             ) from None
+
+
+async def reach(url: str) -> None:
+    """Log in and out. Raises an AMQP error or TimeoutError if the broker does not answer, or not this user."""
+    async with asyncio.timeout(CONNECT_SECONDS):
+        connection = await aio_pika.connect(url)
+        await connection.close()
 
 
 @asynccontextmanager

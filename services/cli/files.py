@@ -6,12 +6,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from services import wire
 from services.cli.outcomes import USAGE, Stop
 from services.entities import SPECS
 from services.entities.schema import misfit
 from services.errors import MessageRefused
-from services.messages import MAX_CHANGES, ChangeSubmitted, FieldsChange, OfficerChange, OfficerChangeSubmitted
+from services.messages import (
+    MAX_CHANGES,
+    ChangeSubmitted,
+    FieldsChange,
+    OfficerChange,
+    OfficerChangeSubmitted,
+    Problem,
+)
+from services.problems import problem
+
+EVENT_BYTES = wire.MAX_BODY_BYTES * 9 // 10
+"""What the changes of one event may weigh: the rest is for its envelope."""
+SHOWN = 60
+"""Characters of an unknown name that are shown."""
 
 
 def rows(files: Sequence[Path]) -> Iterator[tuple[str, Any]]:
@@ -34,9 +49,13 @@ def rows(files: Sequence[Path]) -> Iterator[tuple[str, Any]]:
                 yield f"{file}[{number}]", change
 
 
-def changes(files: Sequence[Path]) -> list[FieldsChange]:
-    """An operator's changes. Raises Stop naming the first that has not the form of a change."""
-    return [_read(ChangeSubmitted, value, where).changes[0] for where, value in rows(files)]
+Given = Sequence[tuple[str, FieldsChange]]
+"""Changes, each with where it stands."""
+
+
+def changes(files: Sequence[Path]) -> list[tuple[str, FieldsChange]]:
+    """An operator's changes, each with where it stands. Raises Stop naming the first that has not a change's form."""
+    return [(where, _read(ChangeSubmitted, value, where).changes[0]) for where, value in rows(files)]
 
 
 def officer_changes(files: Sequence[Path]) -> list[OfficerChange]:
@@ -44,26 +63,39 @@ def officer_changes(files: Sequence[Path]) -> list[OfficerChange]:
     return [_read(OfficerChangeSubmitted, value, where).changes[0] for where, value in rows(files)]
 
 
-def complaints(given: Sequence[FieldsChange]) -> list[str]:
+def complaints(given: Given) -> list[str]:
     """What can be said without a service: unknown entities and fields, values that do not fit their column."""
-    found = []
-    for number, change in enumerate(given, start=1):
-        spec = SPECS.get(change.entity)
-        if spec is None:
-            found.append(f"{number}: the entity {change.entity!r} is not known")
-            continue
-        for name, value in change.fields.items():
-            field = spec.fields.get(name)
-            if field is None:
-                found.append(f"{number}: {change.entity} has no field {name!r}")
-            elif (unfit := misfit(field, value)) is not None:
-                found.append(f"{number}: {change.entity}.{name} does not fit ({unfit.expected})")
-    return found
+    return [
+        f"{where}: {why.code} {why.text_id} · {why.text_en}" for where, change in given for why in _problems(change)
+    ]
 
 
-def in_events(given: Sequence[FieldsChange]) -> list[list[FieldsChange]]:
-    """As many events as it takes, each of at most MAX_CHANGES."""
-    return [list(given[i : i + MAX_CHANGES]) for i in range(0, len(given), MAX_CHANGES)]
+def _problems(change: FieldsChange) -> Iterator[Problem]:
+    spec = SPECS.get(change.entity)
+    if spec is None:
+        yield problem("UBAH-01", entity=change.entity[:SHOWN])
+        return
+    for name, value in change.fields.items():
+        field = spec.fields.get(name)
+        if field is None:
+            yield problem("UBAH-02", field=name[:SHOWN])
+        elif (unfit := misfit(field, value)) is not None:
+            yield problem("UBAH-03", field=name, expected=unfit.expected)
+
+
+def in_events(given: Sequence[FieldsChange]) -> Iterator[list[FieldsChange]]:
+    """As many events as it takes, each of at most MAX_CHANGES and well below what a message may weigh."""
+    event: list[FieldsChange] = []
+    weight = 0
+    for change in given:
+        bytes_of_change = len(orjson.dumps(change.model_dump())) + 1
+        if event and (len(event) == MAX_CHANGES or weight + bytes_of_change > EVENT_BYTES):
+            yield event
+            event, weight = [], 0
+        event.append(change)
+        weight += bytes_of_change
+    if event:
+        yield event
 
 
 def _parse(body: bytes, where: str) -> Any:
@@ -77,4 +109,5 @@ def _read(model: Any, value: Any, where: str) -> Any:
     try:
         return wire.read(model, {"changes": [value]})
     except MessageRefused as error:
-        raise Stop(f"{where}: {error}", USAGE) from error
+        reason = error.detail.removeprefix("changes.0").lstrip(".: ")
+        raise Stop(f"{where}: bukan perubahan · not a change: {reason}", USAGE) from error

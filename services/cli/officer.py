@@ -13,17 +13,14 @@ import typer
 from services import topology
 from services.central import administration, registry
 from services.cli import files, show
+from services.cli.arguments import LARGEST, AsJson, By, Entity, Npsn, RecordId, Wait
 from services.cli.client import at_central
-from services.cli.outcomes import REFUSED, Stop
+from services.cli.outcomes import REFUSED, USAGE, Stop
 from services.cli.settings import CommandSettings
 from services.database import Database
 from services.messages import Actor, OfficerChange, OfficerChangeAccepted, OfficerChangeRejected, OfficerChangeSubmitted
 
 T = TypeVar("T")
-Npsn = Annotated[str, typer.Argument(metavar="NPSN", help="The school's NPSN")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
-Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for the answer")]
-By = Annotated[str, typer.Option("--actor", help="The officer who does this")]
 
 app = typer.Typer(help="Central's officers: schools, and changes to their records.", no_args_is_help=True)
 school = typer.Typer(help="Schools at central.", no_args_is_help=True)
@@ -41,16 +38,16 @@ def school_add(
     try:
         lines = baseline.open("rb")
     except OSError as error:
-        raise Stop(f"{baseline}: {error.strerror}", 2) from error
+        raise Stop(f"{baseline}: {error.strerror}", USAGE) from error
     with lines:
-        code = _at_registry(lambda database: administration.add_school(database, npsn, lines, nama=nama))
+        code = _at_registry(lambda database: administration.add_school(database, npsn, lines, nama=nama), json)
     _show_code(npsn, code, json)
 
 
 @school.command("code")
 def school_code(npsn: Npsn, json: AsJson = False) -> None:
     """A new registration code; the old one is void."""
-    _show_code(npsn, _at_registry(lambda database: administration.new_registration_code(database, npsn)), json)
+    _show_code(npsn, _at_registry(lambda database: administration.new_registration_code(database, npsn), json), json)
 
 
 @school.command("show")
@@ -60,10 +57,10 @@ def school_show(
     json: AsJson = False,
 ) -> None:
     """A school as central has it."""
-    if as_of not in ("confirmed", "head") and not as_of.isdigit():
-        raise Stop("--as-of takes confirmed, head or a seq.", 2)
-    when: Any = int(as_of) if as_of.isdigit() else as_of
-    found = _at_registry(lambda database: administration.describe(database, npsn, when))
+    if as_of not in ("confirmed", "head") and not (as_of.isdecimal() and int(as_of) <= LARGEST):
+        raise Stop("--as-of takes confirmed, head or a seq.", USAGE)
+    when: Any = int(as_of) if as_of.isdecimal() else as_of
+    found = _at_registry(lambda database: administration.describe(database, npsn, when), json)
     if json:
         show.as_json({**asdict(found), "pulled_not_synced": found.pulled_not_synced})
         return
@@ -72,7 +69,7 @@ def school_show(
 
 
 @app.command("record")
-def record(npsn: Npsn, entity: str, record_id: str) -> None:
+def record(npsn: Npsn, entity: Entity, record_id: RecordId) -> None:
     """One record as central has it, with the version that a change must name (JSON)."""
 
     async def read(database: Database) -> registry.Stored | None:
@@ -100,10 +97,14 @@ def change(
 
 @app.command("confirm")
 def confirm(
-    npsn: Npsn, entity: str, record_id: str,
-    version: Annotated[int, typer.Option("--version", help="The record's version as you read it")],
-    actor: By = "petugas", wait: Wait = 60.0, json: AsJson = False,
-) -> None:  # fmt: skip
+    npsn: Npsn,
+    entity: Entity,
+    record_id: RecordId,
+    version: Annotated[int, typer.Option("--version", min=0, max=LARGEST, help="The record's version as you read it")],
+    actor: By = "petugas",
+    wait: Wait = 60.0,
+    json: AsJson = False,
+) -> None:
     """Confirm one person's identity: from then on it is central's."""
     one = OfficerChange(entity=entity, record_id=record_id, op="confirm", version=version)
     _submit(npsn, [one], actor, wait, json)
@@ -114,10 +115,14 @@ def _submit(npsn: str, changes: list[OfficerChange], actor: str, wait: float, js
     if json:
         show.as_json({"type": answer.type, **answer.model_dump()})
     elif isinstance(answer, OfficerChangeAccepted):
-        show.console.print(f"{len(answer.changes)} perubahan tersimpan di pusat · stored, seq {answer.head_seq}")
+        show.line(f"{len(answer.changes)} perubahan tersimpan di pusat · stored, seq {answer.head_seq}")
     else:
-        for why in [*answer.problems, *(p for rejected in answer.changes for p in rejected.problems)]:
+        for why in answer.problems:
             show.problem(why)
+        for rejected in answer.changes:
+            show.line(f"ditolak · rejected: {rejected.entity} {rejected.record_id}")
+            for why in rejected.problems:
+                show.problem(why)
     if isinstance(answer, OfficerChangeRejected):
         raise Stop("", REFUSED)
 
@@ -138,7 +143,7 @@ async def submit(
     raise AssertionError("the events end by an exception")
 
 
-def _at_registry(work: Callable[[Database], Awaitable[T]]) -> T:
+def _at_registry(work: Callable[[Database], Awaitable[T]], json: bool = False) -> T:
     async def run() -> T:
         database = Database(CommandSettings().need("central_database_url"), pool=1)
         try:
@@ -149,9 +154,11 @@ def _at_registry(work: Callable[[Database], Awaitable[T]]) -> T:
     try:
         return asyncio.run(run())
     except administration.Refused as refused:
-        raise Stop(
-            f"{refused.problem.code} {refused.problem.text_id} · {refused.problem.text_en}", REFUSED
-        ) from refused
+        if json:
+            show.as_json(refused.problem.model_dump())
+        else:
+            show.problem(refused.problem)
+        raise Stop("", REFUSED) from refused
 
 
 def _show_code(npsn: str, code: str, json: bool) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from services import declare, migrations, runtime, topology
 from services.cli import show
+from services.cli.arguments import AsJson, RowId
+from services.cli.client import reach
 from services.cli.outcomes import FAILED, NOT_SET_UP, REFUSED, Stop
 from services.cli.settings import CommandSettings
 from services.database import Database
 from services.intake import Quarantine
 from services.settings import load
 
+T = TypeVar("T")
 SERVICES = ("validator", "syncer", "puller", "central")
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
 SideOption = Annotated[
     Literal["site", "central"], typer.Option("--side", help="Whose database: the site's or central's")
 ]
@@ -55,12 +58,18 @@ async def _serve(names: tuple[str, ...]) -> None:
 
 def migrate(
     side: Annotated[Literal["site", "central", "all"], typer.Argument(help="Which database")] = "all",
+    json: AsJson = False,
 ) -> None:
-    """Bring the tables of the site's database, central's, or both to this release."""
+    """Bring the tables of the site's database, central's, or both to this release; again is harmless."""
     settings = CommandSettings()
-    for one in ("site", "central") if side == "all" else (side,):
-        migrations.upgrade(one, settings.need(f"{one}_database_url"))
-        show.console.print(f"{one}: tables are those of this release")
+    sides: tuple[migrations.Side, ...] = ("site", "central") if side == "all" else (side,)
+    urls = {one: settings.need(f"{one}_database_url") for one in sides}
+    for one, url in urls.items():
+        migrations.upgrade(one, url)
+        if not json:
+            show.line(f"{one}: tabelnya sesuai rilis ini · its tables are those of this release")
+    if json:
+        show.as_json({"migrated": list(urls)})
 
 
 @topology_app.command("show")
@@ -78,19 +87,29 @@ def topology_show(json: AsJson = False) -> None:
 
 
 @topology_app.command("declare")
-def topology_declare() -> None:
+def topology_declare(json: AsJson = False) -> None:
     """Make the topology on the broker of SELARAS_AMQP_URL (a user with the right to configure)."""
-    asyncio.run(declare.declare(CommandSettings().need("amqp_url")))
-    show.console.print(f"{len(topology.EXCHANGES)} exchanges and {len(topology.QUEUES)} queues are there")
+    asyncio.run(_at_broker(declare.declare))
+    exchanges, queues = len({e.name for e in topology.EXCHANGES}), len(topology.QUEUES)
+    show.said(json, {"exchanges": exchanges, "queues": queues}, f"{exchanges} exchanges and {queues} queues are there")
 
 
 @topology_app.command("check")
-def topology_check() -> None:
+def topology_check(json: AsJson = False) -> None:
     """Say which exchanges and queues the broker lacks."""
-    lacking = asyncio.run(declare.missing(CommandSettings().need("amqp_url")))
+    lacking = asyncio.run(_at_broker(declare.missing))
+    if json:
+        show.as_json({"missing": lacking})
     if lacking:
         raise Stop(f"The broker lacks {', '.join(lacking)}: run `selaras topology declare`.", NOT_SET_UP)
-    show.console.print("nothing is missing")
+    if not json:
+        show.line("tidak ada yang kurang · nothing is missing")
+
+
+async def _at_broker(work: Callable[[str], Awaitable[T]]) -> T:
+    url = CommandSettings().need("amqp_url")
+    await reach(url)
+    return await work(url)
 
 
 @dead.command("list")
@@ -102,13 +121,15 @@ def dead_list(side: SideOption = "site", json: AsJson = False) -> None:
         show.as_json([dict(zip(("id", "queue", "code", "cause", "arrived_at"), row, strict=True)) for row in listed])
     else:
         show.table(
-            "Karantina · quarantine", ("id", "antrean · queue", "kode", "sebab · cause", "sejak · since"), listed
+            "Karantina · quarantine",
+            ("id", "antrean · queue", "kode", "sebab · cause", "sejak · since"),
+            [(*row[:-1], show.when(row[-1])) for row in listed],
         )
 
 
 @dead.command("show")
 def dead_show(
-    row_id: Annotated[int, typer.Argument(metavar="ID")],
+    row_id: RowId,
     side: SideOption = "site",
     body: Annotated[bool, typer.Option("--body", help="Show the body too: it may hold personal data")] = False,
     json: AsJson = False,
@@ -127,26 +148,31 @@ def dead_show(
     if json:
         show.as_json(shown)
     else:
-        show.table(f"Pesan {row_id}", ("", ""), list(shown.items()))
+        what = {**shown.pop("properties"), **shown, "arrived_at": show.when(row.arrived_at)}
+        first = [(name, what.pop(name)) for name in ("id", "queue", "code", "cause", "sender")]
+        show.table(f"Pesan · message {row_id}", ("", ""), [*first, *((n, v) for n, v in what.items() if v)])
 
 
 @dead.command("replay")
-def dead_replay(row_id: Annotated[int, typer.Argument(metavar="ID")], side: SideOption = "site") -> None:
+def dead_replay(row_id: RowId, side: SideOption = "site", json: AsJson = False) -> None:
     """Let the service that owns the queue handle the message again, with the sender that was stored."""
     if not asyncio.run(_with_quarantine(side, lambda quarantine: quarantine.ask_replay(row_id))):
         raise Stop(f"There is no open message {row_id} in quarantine.", REFUSED)
-    show.console.print(
-        f"{row_id}: layanan akan menanganinya lagi · its service will handle it again (selaras dead show)"
+    show.said(
+        json,
+        {"id": row_id, "replay_asked": True},
+        f"{row_id}: layanan akan menanganinya lagi · its service will handle it again (selaras dead show {row_id})",
     )
 
 
 @dead.command("dismiss")
-def dead_dismiss(row_id: Annotated[int, typer.Argument(metavar="ID")], side: SideOption = "site") -> None:
+def dead_dismiss(row_id: RowId, side: SideOption = "site", json: AsJson = False) -> None:
     """Close a message that needs no handling any more; it stays in the table."""
-    if asyncio.run(_with_quarantine(side, lambda quarantine: quarantine.get(row_id))) is None:
-        raise Stop(f"There is no message {row_id} in quarantine.", REFUSED)
+    row = asyncio.run(_with_quarantine(side, lambda quarantine: quarantine.get(row_id)))
+    if row is None or row.closed_as is not None:
+        raise Stop(f"There is no open message {row_id} in quarantine.", REFUSED)
     asyncio.run(_with_quarantine(side, lambda quarantine: quarantine.close(row_id, "dismissed")))
-    show.console.print(f"{row_id}: ditutup · dismissed")
+    show.said(json, {"id": row_id, "closed_as": "dismissed"}, f"{row_id}: ditutup · dismissed")
 
 
 async def _with_quarantine(side: str, work: Any) -> Any:

@@ -1,7 +1,7 @@
 """How a command ends: its exit code, and one sentence for a person.
 
 0 done · 1 a service failed (for ops) · 2 the command line is wrong · 3 refused, with reasons (for the operator)
-4 no end in the time that was given; it goes on by itself · 5 not set up, or out of reach
+4 no end in the time that was given; it goes on by itself · 5 not set up, or out of reach · 130 stopped by Ctrl-C
 """
 
 from __future__ import annotations

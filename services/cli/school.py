@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from services import topology
 from services.cli import files, show
-from services.cli.client import Client, NoAnswer, at_site
-from services.cli.outcomes import FAILED, NOT_SET_UP, REFUSED, Stop
+from services.cli.arguments import AsJson, By, Code, Npsn, OptionalNpsn, Wait
+from services.cli.client import Client, NoAnswer, at_site, reach
+from services.cli.outcomes import FAILED, NOT_SET_UP, REFUSED, USAGE, Stop
 from services.cli.settings import CommandSettings
 from services.database import Database
 from services.link import Channel
 from services.messages import (
     Actor,
+    Blocking,
     ChangeAccepted,
     ChangeRejected,
     ChangeSubmitted,
+    Counts,
     FieldsChange,
     Kind,
     Problem,
@@ -38,11 +42,6 @@ from services.messages import (
 from services.replica import judging, registration
 from services.replica import status as standing
 
-Npsn = Annotated[str, typer.Argument(metavar="NPSN", help="The school's NPSN")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
-Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for the end; it goes on by itself after that")]
-By = Annotated[str, typer.Option("--actor", help="The person who does this")]
-
 
 def publish(
     npsn: Npsn,
@@ -55,16 +54,18 @@ def publish(
     """Publish changes of a school's data and show what became of each."""
     given = files.changes(paths)
     if not given:
-        raise Stop("The files hold no changes.", 2)
+        raise Stop("Berkas tidak berisi perubahan · the files hold no changes.", USAGE)
     if complaints := files.complaints(given):
-        raise Stop("Nothing was published:\n  " + "\n  ".join(complaints), REFUSED)
+        raise Stop("\n".join(["Tidak ada yang dikirim · nothing was published:", *complaints]), REFUSED)
     if dry_run:
-        _say(
-            json, {"changes": len(given), "published": False}, f"{len(given)} perubahan terbaca, tidak ada yang dikirim"
+        show.said(
+            json,
+            {"changes": len(given), "published": False},
+            f"{len(given)} perubahan terbaca, tidak ada yang dikirim · changes read, nothing was published",
         )
         return
     settings = CommandSettings()
-    answers = asyncio.run(_publish(settings.need("amqp_url"), npsn, given, actor, wait))
+    answers = asyncio.run(_publish(settings.need("amqp_url"), npsn, [change for _, change in given], actor, wait))
     accepted = sum(len(a.changes) for a in answers if isinstance(a, ChangeAccepted))
     rejections = [a for a in answers if isinstance(a, ChangeRejected)]
     if json:
@@ -103,46 +104,53 @@ async def _answers(client: Client, event_id: str, number: int, wait: float) -> l
     return answers
 
 
-def _show_answers(accepted: int, answers: list[ChangeAccepted | ChangeRejected]) -> None:
-    show.console.print(f"{accepted} perubahan tersimpan · stored")
+def _show_answers(accepted: int | None, answers: Sequence[ChangeAccepted | ChangeRejected]) -> None:
+    if accepted is not None:
+        show.line(f"{accepted} perubahan tersimpan · stored")
     for answer in answers:
         if isinstance(answer, ChangeRejected):
             for why in answer.problems:
                 show.problem(why)
             for rejected in answer.changes:
-                show.console.print(f"ditolak · rejected: {rejected.entity} {rejected.record_id}")
+                show.line(f"ditolak · rejected: {rejected.entity} {rejected.record_id}")
                 for why in rejected.problems:
                     show.problem(why)
     counts = answers[-1].counts if answers else None
     if counts is not None:
-        show.console.print(
-            f"Sekolah kini: {counts.invalid} invalid, {counts.warning} peringatan, {counts.pending} belum terkirim"
-        )
+        show.line(f"Sekolah kini · the school now: {_counted(counts)}")
+
+
+def _counted(counts: Counts) -> str:
+    return (
+        f"{counts.invalid} invalid, {counts.warning} peringatan · warnings, "
+        f"{counts.pending} belum terkirim · not sent yet"
+    )
 
 
 def validate(npsn: Npsn, wait: Wait = 60.0, json: AsJson = False) -> None:
     """Judge the school now and list what is invalid."""
     settings = CommandSettings()
     verdict, found = asyncio.run(_validate(settings, npsn, wait))
+    if isinstance(verdict, ChangeRejected):
+        if json:
+            show.as_json({"type": verdict.type, **verdict.model_dump()})
+        else:
+            _show_answers(None, [verdict])
+        raise Stop("", REFUSED)
     if json:
-        show.as_json({**verdict.model_dump(), "list": [_finding(f) for f in found]})
+        listed = [{"severity": f.severity.value, **_blocking(f)} for f in found]
+        show.as_json({"type": verdict.type, **verdict.model_dump(), "list": listed})
     else:
-        c = verdict.counts
-        show.console.print(f"{c.invalid} invalid, {c.warning} peringatan, {c.pending} belum terkirim")
-        if found:
-            show.table(
-                "Temuan · findings",
-                ("Aturan", "Sifat", "Data", "Isian", "Keterangan", "Yang harus dilakukan"),
-                [
-                    (f.rule, f.severity.value, f"{f.entity}\n{f.record_id}", f.field or "", f.text("id"), f.todo("id"))
-                    for f in found
-                ],
-            )
+        show.line(_counted(verdict.counts))
+        for f in found:
+            show.finding(Blocking.model_validate(_blocking(f)), f.severity.value)
     if verdict.counts.invalid:
         raise Stop("", REFUSED)
 
 
-async def _validate(settings: CommandSettings, npsn: str, wait: float) -> tuple[ValidationCompleted, list[Any]]:
+async def _validate(
+    settings: CommandSettings, npsn: str, wait: float
+) -> tuple[ValidationCompleted | ChangeRejected, list[Any]]:
     async with at_site(settings.need("amqp_url"), npsn) as client:
         event_id = await client.publish(topology.COMMANDS, f"validate.{npsn}", ValidationRequested())
         verdict = None
@@ -151,7 +159,7 @@ async def _validate(settings: CommandSettings, npsn: str, wait: float) -> tuple[
                 verdict = event.data
                 break
             if isinstance(event.data, ChangeRejected):
-                raise Stop(_sentence(event.data.problems[0]), REFUSED)
+                return event.data, []
     assert verdict is not None
     database = Database(settings.need("site_database_url"), pool=1)
     try:
@@ -162,12 +170,16 @@ async def _validate(settings: CommandSettings, npsn: str, wait: float) -> tuple[
 
 
 def sync(
-    npsn: Npsn, actor: Annotated[str, typer.Option("--actor", help="The principal who does this")] = "kepala sekolah",
-    role: Annotated[str, typer.Option("--role", help="principal (a sync needs it) or operator")] = "principal",
-    wait: Wait = 600.0, json: AsJson = False,
-) -> None:  # fmt: skip
+    npsn: Npsn,
+    actor: By = "kepala sekolah",
+    role: Annotated[
+        Literal["principal", "operator"], typer.Option("--role", help="In which role; a sync needs principal")
+    ] = "principal",
+    wait: Wait = 600.0,
+    json: AsJson = False,
+) -> None:
     """Sinkronisasi: send what changed here, receive what changed at the centre, end exactly equal."""
-    _session("sync", npsn, SyncRequested(actor=Actor.model_validate({"id": actor, "role": role})), wait, json)
+    _session("sync", npsn, SyncRequested(actor=Actor(id=actor, role=role)), wait, json)
 
 
 def pull(npsn: Npsn, actor: By = "operator", wait: Wait = 600.0, json: AsJson = False) -> None:
@@ -183,8 +195,8 @@ def _session(kind: Kind, npsn: str, request: SyncRequested | PullRequested, wait
         show_completed(end)
     else:
         show.problem(end.problem)
-        if isinstance(end, SessionRefused) and end.findings:
-            show.findings(end.findings)
+        for blocking in end.findings if isinstance(end, SessionRefused) else ():
+            show.finding(blocking)
     if isinstance(end, SessionRefused):
         raise Stop("", REFUSED)
     if isinstance(end, SessionFailed):
@@ -228,13 +240,13 @@ def show_completed(end: SessionCompleted) -> None:
 
 
 def status(
-    npsn: Annotated[str | None, typer.Argument(metavar="[NPSN]", help="The school's NPSN")] = None,
+    npsn: OptionalNpsn = None,
     failed: Annotated[bool, typer.Option("--failed", help="Every school whose latest session failed")] = False,
     json: AsJson = False,
 ) -> None:
     """Where a school stands; with --failed, which sessions need somebody."""
     if failed == (npsn is not None):
-        raise Stop("Give an NPSN, or --failed.", 2)
+        raise Stop("Give an NPSN, or --failed.", USAGE)
     found = asyncio.run(_status(CommandSettings().need("site_database_url"), npsn))
     if json:
         from dataclasses import asdict
@@ -244,7 +256,7 @@ def status(
         show.table(
             "Sesi gagal · failed sessions",
             ("NPSN", "Jenis", "Sebab", "Sejak"),
-            [(f.npsn, f.kind, f.reason or "", f.ended_at) for f in found],
+            [(f.npsn, f.kind, f.reason or "", show.when(f.ended_at)) for f in found],
         )
     else:
         _show_status(found[0])
@@ -273,8 +285,8 @@ def _show_status(s: standing.Status) -> None:
             ("belum terkirim · pending", s.pending),
             ("konflik · held", s.held),
             ("ditolak pusat · refused", s.refused),
-            ("sinkron terakhir · last sync", s.last_sync_at or "belum pernah · never"),
-            ("tarik terakhir · last pull", s.last_pull_at or "belum pernah · never"),
+            ("sinkron terakhir · last sync", show.when(s.last_sync_at)),
+            ("tarik terakhir · last pull", show.when(s.last_pull_at)),
             (
                 "sesi terakhir · latest",
                 ", ".join(f"{k}: {v.outcome} {v.reason or ''}".strip() for k, v in s.latest.items()),
@@ -289,7 +301,7 @@ def _show_status(s: standing.Status) -> None:
 
 def register(
     npsn: Npsn,
-    code: Annotated[str, typer.Option("--code", help="The registration code that central's officer gave")],
+    code: Code,
     wait: Wait = 600.0,
     json: AsJson = False,
 ) -> None:
@@ -303,16 +315,18 @@ def register(
             show.problem(answer)
         raise Stop("", REFUSED)
     if not json:
-        show.console.print(f"{answer.nama} ({npsn}) terdaftar di instalasi ini · registered; data awal sedang diambil")
+        show.line(f"{answer.nama} ({npsn}) terdaftar di instalasi ini · registered; its data are being pulled")
     _session("pull", npsn, PullRequested(actor=Actor(id="operator", role="operator")), wait, json)
 
 
 async def _register(settings: CommandSettings, npsn: str, code: str) -> SchoolRegistered | Problem:
     database = Database(settings.need("site_database_url"), pool=1)
-    central = Channel(settings.need("central_amqp_url"), source="/perintah")
+    url = settings.need("central_amqp_url")
+    central = Channel(url, source="/perintah")
     try:
         if await registration.is_registered(database, npsn):
-            raise Stop(f"{npsn} is registered here already.", REFUSED)
+            raise Stop(f"{npsn} sudah terdaftar di instalasi ini · is registered here already.", REFUSED)
+        await reach(url)
         await central.start()
         answer = await central.ask("register", npsn, SchoolRegister(code=code))
         if isinstance(answer, SessionRefusal):
@@ -327,19 +341,8 @@ async def _register(settings: CommandSettings, npsn: str, code: str) -> SchoolRe
         await database.close()
 
 
-def _finding(f: Any) -> dict[str, Any]:
+def _blocking(f: Any) -> dict[str, Any]:
     return {
-        "rule": f.rule, "severity": f.severity.value, "entity": f.entity, "record_id": f.record_id, "field": f.field,
+        "rule": f.rule, "entity": f.entity, "record_id": f.record_id, "field": f.field,
         "text_id": f.text("id"), "text_en": f.text("en"), "next_id": f.todo("id"), "next_en": f.todo("en"),
     }  # fmt: skip
-
-
-def _say(json: bool, value: dict[str, Any], sentence: str) -> None:
-    if json:
-        show.as_json(value)
-    else:
-        show.console.print(sentence)
-
-
-def _sentence(why: Problem) -> str:
-    return f"{why.code} {why.text_id} · {why.text_en}"

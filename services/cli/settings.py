@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from services.settings import SettingsMissing
 
 UP_FILE = ".run/up.env"
+_BEGINNINGS = {"amqp": ("amqp://", "amqps://"), "database": ("postgresql+asyncpg://",)}
 
 
 class CommandSettings(BaseSettings):
@@ -27,6 +28,11 @@ class CommandSettings(BaseSettings):
     def need(self, name: str) -> str:
         """One of the addresses. Raises SettingsMissing in one sentence."""
         value = getattr(self, name)
+        if value and not value.startswith(_BEGINNINGS[name.rpartition("_")[0].rpartition("_")[2]]):
+            form = (
+                "amqp://user:password@host/" if "amqp" in name else "postgresql+asyncpg://user:password@host/database"
+            )
+            raise SettingsMissing(f"SELARAS_{name.upper()} is not an address of the form {form}.")
         if not value:
             raise SettingsMissing(
                 f"SELARAS_{name.upper()} is not set: set it, or run `make up` in another terminal, then this here."

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from services.messages import Blocking, Problem, SessionProgressed
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def as_json(value: Any) -> None:
@@ -23,32 +28,67 @@ def as_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
+def plain(value: object) -> str:
+    """Somebody's text as the terminal may have it: no control characters, no reversal of the writing direction."""
+    return _CONTROLS.sub("\ufffd", str(value))
+
+
+def safe(value: object) -> str:
+    """As `plain`, to be put into a line that has markup."""
+    return escape(plain(value))
+
+
+def line(text: str) -> None:
+    """A line with no markup in it."""
+    console.print(Text(plain(text)))
+
+
+def said(json: bool, value: dict[str, Any], sentence: str) -> None:
+    """What was done: the value as JSON if that is asked for, else the sentence."""
+    if json:
+        as_json(value)
+    else:
+        line(sentence)
+
+
+def when(time: datetime | None) -> str:
+    """A time as the clock on this wall shows it."""
+    return "belum pernah · never" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A plain table; says so when there is nothing in it."""
     if not rows:
-        console.print(f"{title}: tidak ada · none")
+        line(f"{title}: tidak ada · none")
         return
-    shown = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    shown = Table(
+        title=Text(plain(title)),
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+        show_header=any(columns),
+    )
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*(str(cell) for cell in row))
+        shown.add_row(*(Text("–" if cell is None else plain(cell)) for cell in row))
     console.print(shown)
 
 
 def problem(why: Problem) -> None:
     """A problem with both texts and what to do."""
-    console.print(f"[bold red]{why.code}[/] {why.text_id} · [dim]{why.text_en}[/]", markup=True)
-    console.print(f"   → {why.next_id} · [dim]{why.next_en}[/]", markup=True)
+    console.print(f"[bold red]{safe(why.code)}[/] {safe(why.text_id)} · [dim]{safe(why.text_en)}[/]")
+    console.print(f"   → {safe(why.next_id)} · [dim]{safe(why.next_en)}[/]")
 
 
-def findings(blocking: Sequence[Blocking], total: int | None = None) -> None:
-    """What blocks a school, and what to do about each."""
-    table(
-        f"Data invalid · invalid records{'' if total is None else f' ({total})'}",
-        ("Aturan", "Data", "Isian", "Keterangan", "Yang harus dilakukan"),
-        [(f.rule, f"{f.entity}\n{f.record_id}", f.field or "", f.text_id, f.next_id) for f in blocking],
-    )
+def finding(found: Blocking, severity: str = "invalid") -> None:
+    """A finding of a rule: where, what, and what to do. Not a row of a table: ids and sentences need the width."""
+    colour = "red" if severity == "invalid" else "yellow"
+    where = " ".join(safe(part) for part in (found.entity, found.record_id, found.field) if part)
+    console.print(f"[bold {colour}]{safe(found.rule)}[/] {severity} · {where}")
+    console.print(f"   {safe(found.text_id)} · [dim]{safe(found.text_en)}[/]")
+    console.print(f"   → {safe(found.next_id)} · [dim]{safe(found.next_en)}[/]")
 
 
 class Bars:

@@ -208,7 +208,7 @@ def misfit(spec: FieldSpec, value: Any) -> Misfit | None:
     if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
         return Misfit("character", "no NUL, no lone surrogate")
     if spec.max_length is not None and len(value) > spec.max_length:
-        return Misfit("length", str(spec.max_length))
+        return Misfit("length", f"≤ {spec.max_length} karakter · characters")
     return None
 
 

@@ -193,7 +193,7 @@ def _field_by_field(
         side = "theirs" if spec.is_central(name, theirs) else _whose(copies)
         values[name] = central if side == "theirs" else mine
         disagree = side == "both" and spec.fields[name].owner is Owner.SHARED
-        if disagree or (name in marked and side != "theirs" and not same(mine, central)):
+        if disagree or (name in marked and side == "mine"):
             conflicts.add(name)
     return with_values({}, values), _marks(frozenset(conflicts))
 

@@ -38,6 +38,7 @@ class Channel:
         self._reply_to = f"{user_of(url)}.{secrets.token_hex(8)}"
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         self._connected = asyncio.Event()
+        self._connecting: asyncio.Task[None] | None = None
         self._listener = Listener(
             url,
             prefix="reply",
@@ -54,8 +55,9 @@ class Channel:
 
     async def stop(self) -> None:
         """Close the connection."""
-        self._connecting.cancel()
-        await asyncio.wait([self._connecting])
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
         await self._listener.stop()
 
     async def _connect(self) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from services.database import Transaction, columns, from_json, to_json
 from services.replica.records import live
-from services.rules import CONFLICT, RULES_VERSION, Finding, Severity, school_findings
+from services.rules import CONFLICT, DELETED_CONFLICT, RULES_VERSION, Finding, Severity, school_findings
 
 WHOLE_RECORD = "*"
 """A conflict's field when one side deleted what the other edited."""
@@ -96,17 +96,17 @@ async def _conflicts(transaction: Transaction, npsn: str) -> list[Finding]:
         """,
         npsn=npsn,
     )
-    return [
-        Finding(
-            CONFLICT.code,
-            CONFLICT.severity,
-            r.entity,
-            r.record_id,
-            None if r.field == WHOLE_RECORD else r.field,
-            {"theirs": "dihapus · deleted" if r.deleted else r.theirs or "–"},
-        )
-        for r in rows
-    ]
+
+    def finding(row: Any) -> Finding:
+        if row.field == WHOLE_RECORD:
+            where = "dihapus di pusat · deleted at central" if row.deleted else "diubah di pusat · changed at central"
+            return Finding(
+                DELETED_CONFLICT.code, DELETED_CONFLICT.severity, row.entity, row.record_id, None, {"theirs": where}
+            )
+        theirs = {"theirs": row.theirs or "–"}
+        return Finding(CONFLICT.code, CONFLICT.severity, row.entity, row.record_id, row.field, theirs)
+
+    return [finding(row) for row in rows]
 
 
 async def _store(transaction: Transaction, npsn: str, verdict: Verdict) -> None:

@@ -1,8 +1,8 @@
 """Every rule in words: its code, how bad it is, what it says and what to do, in Indonesian and English.
 
-The conditions are code, one small function each, in the file of their tab. The codes, severities and wording follow
-the design's rule table; `source` gives the evidence: O official text, S real schema, M measured, B blog or third-party
-tool, P proposal of this project. A text may hold {label} (the field's), {expected} (its format) and a finding's params.
+The conditions are code, one small function each, in the file of their tab. The codes, severities and wording stand in
+docs/rules.md too; `source` gives the evidence: O official text, S real schema, M measured, B blog or third-party tool,
+P proposal of this project. A text may hold {label} (the field's), {expected} (its format) and a finding's params.
 """
 
 from __future__ import annotations
@@ -564,14 +564,26 @@ CONFLICT = Rule(
     severity=Severity.INVALID,
     tab=None,
     scope="record",
-    condition="school and central both changed the field since they last agreed, or one deleted what the other changed",
+    condition="school and central both changed the field since they last agreed",
     text_id="{label}: sekolah dan pusat berbeda (di pusat: {theirs})",
     text_en="{label}: school and central disagree (at central: {theirs})",
     todo_id="Ketik nilai yang benar pada isian ini, lalu sinkronkan lagi.",
     todo_en="Type the right value into this field, then sync again.",
     source="P",
 )
-"""Found by the replica, which holds both sides; no rule of a record or a school can see it."""
 
-EXPLAINED: Mapping[str, Rule] = MappingProxyType({**CATALOGUE, CONFLICT.code: CONFLICT})
-"""Every code that a finding may have."""
+DELETED_CONFLICT = Rule(
+    code="KONFLIK-02",
+    severity=Severity.INVALID,
+    tab=None,
+    scope="record",
+    condition="one side deleted the record and the other changed it since they last agreed",
+    text_id="{label}: dihapus di satu sisi, diubah di sisi lain ({theirs})",
+    text_en="{label}: deleted on one side, changed on the other ({theirs})",
+    todo_id="Ubah data ini sekali lagi bila tetap ada, atau hapus; lalu sinkronkan lagi.",
+    todo_en="Change the record once more if it stays, or delete it; then sync again.",
+    source="P",
+)
+
+EXPLAINED: Mapping[str, Rule] = MappingProxyType({**CATALOGUE, **{r.code: r for r in (CONFLICT, DELETED_CONFLICT)}})
+"""Every code that a finding may have: also of conflicts, which only the replica sees, for it holds both sides."""

@@ -1,6 +1,6 @@
 """Judging: which rules run on which record, and in which order their findings come.
 
-Pure, and the same at site and central: both run `record_findings` on what is pushed and `school_findings` for the gate.
+Pure. Site and central judge a record by the same `record_findings`; the site's gate asks `school_findings`.
 Entities and fields this release does not know (a newer central's) are passed over.
 """
 

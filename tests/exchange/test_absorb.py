@@ -85,7 +85,8 @@ def test_the_base_is_what_central_holds_and_nothing_is_in_doubt_any_more() -> No
 
 def test_a_version_older_than_the_base_is_passed_over() -> None:
     record = a_record(A, B, version=5, sent=B)
-    assert absorb(record, base(C, 4), MURID) == Absorbed(record, (), changed_data=False)
+    for version in (1, 4):
+        assert absorb(record, base(C, version), MURID) == Absorbed(record, (), changed_data=False)
 
 
 def test_a_record_that_nobody_touched_becomes_centrals() -> None:
@@ -109,6 +110,8 @@ def test_a_record_of_an_entity_of_centrals_or_of_an_unknown_one_becomes_centrals
         assert absorbed.overruled == (Overruled("alamat", "b", "c"),)
         assert absorb(a_record(A), base(C, 2), spec).overruled == ()
         assert absorb(a_record(A), NOTHING, spec).record.data is None
+        assert absorb(a_record(A, None), base(C, 2), spec).record == Replicated(base(C, 2), C)
+        assert absorb(a_record(A, B), base(None, 2), spec).record == Replicated(base(None, 2), None)
 
 
 # ── rule 3, field by field ───────────────────────────────────────────────────────────────────────────────────────────
@@ -192,6 +195,13 @@ def test_a_record_typed_anew_while_its_delete_is_in_doubt_keeps_what_was_typed()
     record = a_record({"alamat": "a", "hobi": "h"}, {"alamat": "a"}, sent=None)
     absorbed = _absorb(record, {"alamat": "officer's", "hobi": "h"})
     assert absorbed.record.data == {"alamat": "a"}
+    assert absorbed.overruled == ()
+
+
+def test_centrals_part_of_a_record_typed_anew_was_not_typed() -> None:
+    record = a_record({"nisn": "8", "alamat": "a"}, {"nisn": "8", "alamat": "b"}, sent=None)
+    absorbed = _absorb(record, {"nisn": "9", "alamat": "a"})
+    assert absorbed.record.data == {"nisn": "9", "alamat": "b"}
     assert absorbed.overruled == ()
 
 
@@ -344,6 +354,7 @@ def test_a_record_typed_anew_over_one_that_central_still_holds_keeps_centrals_pa
     confirmed = {**held, CONFIRMED: True}
     typed = type_over(a_record(confirmed, None), {"alamat": "b"}, "upsert", MURID).data
     assert typed == {**confirmed, "alamat": "b"}
+    assert type_over(a_record(held, None), {}, "upsert", None).data == held
 
 
 def test_a_new_value_in_a_field_in_conflict_decides_it_and_leaves_the_others() -> None:

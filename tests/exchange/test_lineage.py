@@ -45,6 +45,7 @@ def test_the_site_that_had_not_yet_seen_the_life_it_has_heard_of_has_no_more_tha
 
 def test_histories_that_share_no_life_share_nothing() -> None:
     assert common(FIRST, 40, _lineage(("z", 0)), 90) == 0
+    assert common(_lineage(("a", 5)), 40, _lineage(("z", 7)), 90) == 0
     assert common([], 0, FIRST, 90) == 0
     assert common(_lineage(("a", 0)), 40, _lineage(("a", 7)), 90) == 0
 

@@ -60,6 +60,10 @@ def test_a_put_on_a_version_that_central_never_had_is_refused_as_a_violated_inva
         assert merged.carries_fields
 
 
+def test_so_is_a_delete_of_a_record_that_lives_at_an_older_version() -> None:
+    assert _merge(_delete(3), Held(2, {"alamat": "a"})).refusal is Refusal.NEVER_HAD_THAT_VERSION
+
+
 def test_a_tombstone_of_exactly_that_version_is_recreated_with_centrals_part_of_the_last_live_one() -> None:
     last = {"nisn": "9", "alamat": "old", "hobi": "old", "nik": "1", "baru": ["kept"]}
     merged = _merge(_put(4, alamat=(None, "new"), nik=(None, "2")), Held(4, None, last))

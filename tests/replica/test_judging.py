@@ -9,7 +9,7 @@ import pytest
 from services.database import Database
 from services.exchange.absorb import Conflict, Replicated
 from services.replica import judging, records
-from services.rules import CONFLICT, Severity
+from services.rules import CONFLICT, DELETED_CONFLICT, Severity
 from tests.replica.builders import NPSN, TODAY, first, held, register
 
 
@@ -101,7 +101,7 @@ async def test_every_field_in_conflict_is_an_invalid_finding(site_database: Data
             record = Replicated(before[key].base, before[key].data, None, Conflict(frozenset(fields)))
             await records.write(transaction, NPSN, {key: record})
         verdict = await judging.judge(transaction, NPSN, TODAY)
-    conflicts = [f for f in verdict.findings if f.rule == CONFLICT.code]
+    conflicts = [f for f in verdict.findings if f.rule in (CONFLICT.code, DELETED_CONFLICT.code)]
     assert {(f.entity, f.field) for f in conflicts} == {
         ("peserta_didik", "no_kk"),
         ("peserta_didik", "desa_kelurahan"),

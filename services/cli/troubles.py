@@ -1,0 +1,48 @@
+"""What other people's libraries raise, in one sentence for a person. Anything not known here is an error of our own."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aio_pika.exceptions import AMQPConnectionError, AMQPError
+from aiormq.exceptions import (
+    AuthenticationError,
+    ChannelAccessRefused,
+    ChannelPreconditionFailed,
+    ProbableAuthenticationError,
+)
+from sqlalchemy.exc import DBAPIError
+
+from services.cli.outcomes import FAILED, NOT_SET_UP
+
+_SQLSTATES = {
+    "28": "The database refuses this user or password: look at the address.",
+    "3D": "There is no database of that name: look at the address.",
+    "42501": "The database does not allow this user that.",
+    "42P01": "The database has no tables of this release: run `selaras migrate`.",
+    "42703": "The database's tables are of another release: run `selaras migrate`.",
+}
+"""By the beginning of PostgreSQL's SQLSTATE."""
+
+
+def told(error: Exception) -> tuple[str, int]:
+    """One sentence, which quotes no data, and the exit code."""
+    state = str(getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None) or "")
+    for beginning, sentence in _SQLSTATES.items():
+        if state.startswith(beginning):
+            return sentence, NOT_SET_UP
+    if isinstance(error, AuthenticationError | ProbableAuthenticationError):
+        return "The broker refuses this user or password: look at the address.", NOT_SET_UP
+    if isinstance(error, ChannelAccessRefused | ChannelPreconditionFailed):
+        return f"The broker refuses: {error}", NOT_SET_UP
+    if isinstance(error, AMQPConnectionError | AMQPError | TimeoutError | asyncio.TimeoutError):
+        return "The broker does not answer: is it running, and is its address right? `make up` starts one.", NOT_SET_UP
+    if isinstance(error, ConnectionError):
+        return "Nothing answers at the address: is everything running? `make up` starts it.", NOT_SET_UP
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}", NOT_SET_UP
+    return (
+        f"Kesalahan di dalam Selaras · an error of Selaras itself ({type(error).__name__}); "
+        "with SELARAS_TRACEBACK=1 it says where.",
+        FAILED,
+    )

@@ -1,0 +1,34 @@
+"""The running system seen from outside; see tests/e2e/conftest.py for `stage`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import date
+
+import pytest
+from rich.console import Console
+
+from services.central import administration
+from services.demo.stage import Stage
+from services.demo.synthetic import jsonl, synthetic_school
+from services.embedded.stack import Stack
+from services.messages import SessionCompleted
+from tests.broker.desk import Desk
+from tests.e2e.conftest import stage as stage
+
+NPSN = "97000001"
+
+
+@pytest.fixture(scope="package")
+async def desk(running: Stack) -> AsyncIterator[Desk]:
+    """One small school for all of these tests, and a line to it."""
+    stage = Stage(running, Console(quiet=True))
+    data = synthetic_school(11, npsn=NPSN, today=date.today(), pupils=6, classes=1, teachers=3)  # noqa: DTZ011
+    await stage.register(NPSN, await administration.add_school(stage.registry, NPSN, jsonl(data)))
+    async with stage.at(NPSN) as client:
+        assert isinstance(await stage.session(client, "pull", "operator"), SessionCompleted)
+    desk = Desk(stage, NPSN, list(data["peserta_didik"]))
+    await desk.open()
+    yield desk
+    await desk.close()
+    await stage.close()

@@ -1,0 +1,6 @@
+"""Property tests measure what is right, not how busy the machine is."""
+
+from hypothesis import settings
+
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
