@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -57,13 +59,17 @@ def up(run_dir: RunDir = Path(".run/up")) -> None:
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
-    settings = Path(UP_FILE)
+    settings = run_dir.with_name(run_dir.name + ".env")
     try:
-        with stack(run_dir.resolve(), fresh=False, say=show.console.print) as running:
+        with stack(run_dir.resolve(), fresh=False, say=show.console.print) as running, _kept(settings):
             _write_private(settings, {**running.addresses.of_site_command(), **running.addresses.of_officer_command()})
             for service in SERVICES:
                 show.console.print(f"{service:<10} http://127.0.0.1:{running.ports[service]}/readyz  /metrics")
-            show.console.print(f"Perintah `selaras` di folder ini memakai {UP_FILE}. Ctrl-C menghentikan semuanya.")
+            if settings == Path(UP_FILE):
+                show.console.print("Perintah `selaras` di folder ini memakainya · the command in this folder uses it")
+            else:
+                show.console.print(f"Alamat untuk perintah `selaras` · addresses for the command: {settings}")
+            show.console.print("Ctrl-C menghentikan semuanya · stops everything")
             while not stop.wait(0.5):
                 for service, process in running.processes.items():
                     if process.poll() is not None:
@@ -72,6 +78,13 @@ def up(run_dir: RunDir = Path(".run/up")) -> None:
             show.console.print("menghentikan semuanya · stopping")
     except (ServersUnavailable, StackFailed) as error:
         raise Stop(str(error), NOT_SET_UP) from error
+
+
+@contextlib.contextmanager
+def _kept(settings: Path) -> Iterator[None]:
+    """The file of addresses is there while the servers are."""
+    try:
+        yield
     finally:
         settings.unlink(missing_ok=True)
 

@@ -109,8 +109,16 @@ def _nested(levels: int) -> Any:
     return value
 
 
+def _nested_keys(levels: int) -> Any:
+    value: Any = "x"
+    for _ in range(levels):
+        value = {"k": value}
+    return value
+
+
 def test_values_nest_up_to_the_limit_and_no_deeper() -> None:
-    assert decode(encode({"a": _nested(DEPTH_LIMIT)})) == {"a": _nested(DEPTH_LIMIT)}
+    for deep in (_nested(DEPTH_LIMIT), _nested_keys(DEPTH_LIMIT)):
+        assert decode(encode(normalise({"a": deep}))) == {"a": deep}
     for function in (encode, normalise):
         with pytest.raises(NotCanonical, match="depth"):
             function({"a": _nested(100_000)})
