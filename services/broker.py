@@ -22,6 +22,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.rabbit.annotations import RabbitMessage
+from yarl import URL
 
 from services import lenient, topology, wire
 from services.errors import BrokerAway, MessageRefused, Permanent, SelarasError, Transient
@@ -35,6 +36,8 @@ M = TypeVar("M", bound=Message)
 Handler = Callable[[Event[Any]], Awaitable[None]]
 RefusedHandler = Callable[["Delivery", MessageRefused], Awaitable[None]]
 RECONNECT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 8
+"""A connection of which nothing is heard is given up after 27 s here (aiormq waits three times), after 16 s there."""
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 HOLD_SECONDS = 20 * 60
@@ -118,7 +121,7 @@ def connect(
     """A connection that comes back by itself; if `patient`, it waits for a broker that is not up yet."""
     lenient.install()
     return RabbitBroker(
-        url,
+        URL(url) % {"heartbeat": HEARTBEAT_SECONDS, **URL(url).query},
         fail_fast=not patient,
         reconnect_interval=RECONNECT_SECONDS,
         default_channel=Channel(publisher_confirms=True, on_return_raises=True),

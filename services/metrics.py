@@ -17,6 +17,7 @@ from services.rules import RULES_VERSION
 DURATION_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 """Seconds, from 0.1 s to 24 h."""
 
+
 def build_info(registry: CollectorRegistry, service: str) -> None:
     """`selaras_build_info`: always 1; what runs is in the labels."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series beside each counter is only noise

@@ -37,6 +37,8 @@ Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """A loop in the background; it returns soon after the event is set."""
 SWEEP_SECONDS = 1.0
 CHECK_SECONDS = 5.0
+ANSWER_SECONDS = 2.0
+"""A server that takes longer to answer a ping is away; a connection of which nothing is heard any more never ends."""
 DAY_SECONDS = 24 * 3600.0
 
 
@@ -173,13 +175,7 @@ class Service:
         self._stopping.set()
         if self._consumer is not None:
             self._consumer.stop()
-        with contextlib.suppress(Exception):
-            await self._consuming.stop()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=self.settings.stop_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._consuming.stop(), self._end_tasks(), return_exceptions=True)
         for part in [*self._parts]:
             with contextlib.suppress(Exception):
                 await part.stop()
@@ -188,6 +184,13 @@ class Service:
         await self.database.close()
         if self._server is not None:
             await self._server.stop()
+
+    async def _end_tasks(self) -> None:
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=self.settings.stop_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _say(self, what: str, reason: str | None) -> None:
         if reason is None:
@@ -219,11 +222,12 @@ class Service:
         """Keep /readyz true: the database answers, and both broker connections are up."""
         while not await _stops(stopping, CHECK_SECONDS):
             try:
-                await self.database.ping()
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self.database.ping()
                 self._say("database", None)
-            except Transient as error:
-                self._say("database", str(error))
-            up = await self._publishing.ping(timeout=1.0) and await self._consuming.ping(timeout=1.0)
+            except (Transient, TimeoutError) as error:
+                self._say("database", str(error) or "no answer")
+            up = await self._publishing.ping(ANSWER_SECONDS) and await self._consuming.ping(ANSWER_SECONDS)
             self._say("broker", None if up else "connection lost")
 
     async def _replay(self, stopping: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
 CHUNK_BYTES = 64 * 1024
+SWALLOW_SECONDS = 10.0
 
 
 class Proxy:
@@ -17,9 +18,11 @@ class Proxy:
         self._passing = asyncio.Event()
         self._passing.set()
         self._open = True
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.swallowed = asyncio.Event()
-        """Set when something came from the client while silent."""
+        self._half_open = False
+        self._clients: list[asyncio.StreamWriter] = []
+        self._servers: list[asyncio.StreamWriter] = []
+        self._swallowed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen on a port of our own."""
@@ -31,11 +34,18 @@ class Proxy:
     async def stop(self) -> None:
         """Close everything."""
         self._server.close()
+        self.go_on()
         self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def swallows(self) -> None:
+        """Wait until something came from a client while silent."""
+        async with asyncio.timeout(SWALLOW_SECONDS):
+            await self._swallowed.wait()
 
     def silence(self) -> None:
         """A black hole: connections stay, and nothing passes either way."""
-        self.swallowed.clear()
+        self._swallowed.clear()
         self._passing.clear()
 
     def go_on(self) -> None:
@@ -43,9 +53,10 @@ class Proxy:
         self._open = True
         self._passing.set()
 
-    def cut(self) -> None:
-        """Reset every connection."""
-        for writer in self._writers:
+    def cut(self, *, half_open: bool = False) -> None:
+        """Reset every connection. `half_open`: the server does not hear of it yet."""
+        self._half_open = half_open
+        for writer in [*self._clients] if half_open else [*self._clients, *self._servers]:
             writer.transport.abort()
 
     def away(self) -> None:
@@ -54,20 +65,30 @@ class Proxy:
         self.cut()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        with suppress(OSError):
-            if self._open:
-                there = await asyncio.open_connection(self._parts.hostname, self._parts.port)
-                self._writers.add(there[1])
-                await asyncio.gather(self._pump(reader, there[1], client=True), self._pump(there[0], writer))
-        writer.transport.abort()
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._clients.append(writer)
+        if not self._open:
+            writer.transport.abort()
+            return
+        their_reader, their_writer = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        self._servers.append(their_writer)
+        await asyncio.gather(self._up(reader, their_writer), self._down(their_reader, writer))
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, client: bool = False) -> None:
+    async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(CHUNK_BYTES):
-                if client and not self._passing.is_set():
-                    self.swallowed.set()
+                if not self._passing.is_set():
+                    self._swallowed.set()
                 await self._passing.wait()
                 writer.write(data)
-                await writer.drain()
+        if not self._half_open:
+            writer.transport.abort()
+
+    async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(CHUNK_BYTES):
+                await self._passing.wait()
+                writer.write(data)
         writer.transport.abort()
