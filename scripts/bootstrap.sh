@@ -13,11 +13,13 @@ if command -v flock >/dev/null; then # two makes at once: the second waits, and 
     flock 9
 fi
 
-# What .venv was made from. A venv cannot be moved, so where it is belongs to it.
-locked="$(cksum <requirements.lock) $PWD ${PYTHON:-}"
-wanted="$locked
-$(cksum <pyproject.toml)"
+# What .venv was made from. A venv cannot be moved, so where it is belongs to it; without PYTHON any Python will do.
 has=$(cat .venv/.ready 2>/dev/null || true)
+locked="$(cksum <requirements.lock) $PWD"
+chosen="${PYTHON:-$(printf '%s\n' "$has" | sed -n 3p)}"
+wanted="$locked
+$(cksum <pyproject.toml)
+$chosen"
 runs() { .venv/bin/python -c 'import pip' 2>/dev/null 9<&-; }
 
 if [ "$has" = "$wanted" ] && [ -x .venv/bin/selaras ] && .venv/bin/python -c '' 2>/dev/null; then
@@ -58,7 +60,7 @@ install_venv_package() {
         fail "$package is missing and could not be installed: sudo apt-get update && sudo apt-get install $package"
 }
 
-if [ "$(printf '%s\n' "$has" | head -n 1)" != "$locked" ] || ! runs; then
+if [ "$(printf '%s\n' "$has" | sed -n 1p)" != "$locked" ] || [ "$(printf '%s\n' "$has" | sed -n 3p)" != "$chosen" ] || ! runs; then
     python=$(find_python)
     "$python" -c 'import ensurepip, venv' 2>/dev/null || install_venv_package "$python"
     say "Making .venv from requirements.lock with $("$python" --version) (about a minute, once) …"

@@ -64,7 +64,11 @@ class Gauges:
         self._quarantine = quarantine
         self._schools = StateGauge(registry, "selaras_central_schools", "Schools by state", ("state",), site)
         self._dead = StateGauge(
-            registry, "selaras_dead_letters", "Messages in quarantine, not yet closed", ("queue", "reason"), site
+            registry,
+            "selaras_dead_letters",
+            "Messages in quarantine, neither replayed nor dismissed",
+            ("queue", "reason"),
+            site,
         )
 
     async def refresh(self) -> None:

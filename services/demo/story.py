@@ -105,7 +105,9 @@ async def invalid_changes(stage: Stage, big: Records) -> None:
     async with stage.at(stage.big) as client:
         stored, codes = await stage.publish(client, changes)
     stage.check(f"{stored} perubahan tersimpan, juga yang invalid · stored, the invalid ones too", stored == 23)
-    stage.check(f"1 ditolak · rejected: {codes} (identitas terkunci, melalui VervalPD)", codes == ["UBAH-04"])
+    stage.check(
+        f"1 ditolak · rejected: {', '.join(codes)} (identitas terkunci, melalui VervalPD)", codes == ["UBAH-04"]
+    )
     here = await stage.here(stage.big)
     stage.check(f"sekolah kini {here.invalid} invalid, {here.pending} belum terkirim · pending", here.invalid >= 3)
 
@@ -207,7 +209,7 @@ async def pull_is_no_sync(stage: Stage, big: Records) -> None:
             ],
         )
     stage.check(
-        f"diregistrasikan dan masuk rombel · enrolled and placed: {stored} tersimpan {codes or ''}", stored == 2
+        f"diregistrasikan dan masuk rombel · enrolled and placed: {stored} tersimpan", (stored, codes) == (2, [])
     )
     here = await stage.here(stage.big)
     stage.say(f"[yellow]{here.badge()}[/] · {here.badge('en')}")
@@ -288,7 +290,8 @@ def _show_receipt(stage: Stage, end: object) -> None:
             f"bukti sinkron · receipt: sesi {receipt['session']}, seq {receipt['head_seq']}, {end.sent} dikirim, "
             f"{end.received} diterima, root {receipt['root'][:16]}…"
         )
-        stage.check(f"selesai · completed: {end.verdicts or 'tidak ada yang berubah'}", completed)
+        verdicts = ", ".join(f"{number} {name}" for name, number in end.verdicts.items())
+        stage.check(f"selesai · completed: {verdicts or 'tidak ada yang berubah · nothing changed'}", completed)
     else:
         stage.check(f"berakhir dengan · ended with {_code(end)}", False)
 
