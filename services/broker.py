@@ -159,7 +159,8 @@ class Publisher:
         """Publish `message` about the school `subject`.
 
         Raises BrokerAway (unconfirmed: it may have arrived) or PublishRefused.
-        `mandatory=False` is for announcements, which have any number of listeners, none included.
+        `mandatory=False` is for announcements, which have any number of listeners, none included: one whose queue is
+        full holds up nobody else.
         """
         event_id = id or wire.new_id()
         body, content_encoding = wire.compress(wire.encode(message, subject=subject, source=self.source, id=event_id))
@@ -181,9 +182,11 @@ class Publisher:
                 await self._broker.publish(
                     body, persist=True, user_id=self.user, content_type=wire.CONTENT_TYPE, **options
                 )
+        except DeliveryError as error:
+            if options["mandatory"] or isinstance(error, PublishError):
+                raise PublishRefused(f"{options['routing_key']}: {type(error).__name__}") from error
+            log.warning("a listener's queue did not take an announcement", extra={"key": options["routing_key"]})
         except (
-            PublishError,
-            DeliveryError,
             ChannelAccessRefused,
             ChannelNotFoundEntity,
             ChannelPreconditionFailed,

@@ -13,6 +13,7 @@ from services.calendar import today
 from services.central.exchange import Bounds, exchange_handlers
 from services.central.gauges import Counters, Gauges
 from services.central.officers import officer_handlers
+from services.central.refusing import refusal_handlers
 from services.central.schools import ensure_incarnation
 from services.central.speaking import Announce
 from services.database import Database
@@ -59,6 +60,7 @@ def handlers(
     made = Handlers()
     exchange_handlers(made, database, announce, bounds=bounds, counters=counters, today=today)
     officer_handlers(made, database, announce)
+    refusal_handlers(made, announce)
     return made
 
 

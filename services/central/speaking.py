@@ -71,4 +71,5 @@ def check_site(school: School, event: Event[Any]) -> None:
 
 def site_of(user: str) -> str:
     """The site that a broker user belongs to."""
-    return user.removesuffix("-sync").removesuffix("-pull")
+    site, _, role = user.rpartition("-")
+    return site if role in ("sync", "pull") else user

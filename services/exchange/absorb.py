@@ -153,8 +153,10 @@ def decide(record: Replicated, field: str, choice: Literal["mine", "central"]) -
 
 
 def differs(before: Replicated, after: Replicated) -> bool:
-    """Did what the operator sees change: the data, or a conflict mark?"""
-    return not same_fields(before.data, after.data) or before.conflict != after.conflict
+    """Did what the operator sees change: the data, a conflict mark, or what central holds of a record in conflict?"""
+    if not same_fields(before.data, after.data) or before.conflict != after.conflict:
+        return True
+    return after.conflict is not None and not same_fields(before.base.fields, after.base.fields)
 
 
 # ── absorb, rule by rule ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -35,11 +35,18 @@ async def take_request(
     person = event.data.actor
     named = person if person is not None and account.names_people else None
     actor = named.id if named else event.sender
-    request = await requests.ask(npsn, workers.kind, source=event.source, event_id=event.id, actor=actor)
-    cause = Cause(source=event.source, id=event.id)
+    why = None
     if role not in account.acts_as(named.role if named else None):
-        await workers.refuse(npsn, request, cause, problem("SYN-02"))
+        why = problem("SYN-02")
     elif not await requests.is_registered(npsn):
-        await workers.refuse(npsn, request, cause, problem("SYN-11"))
+        why = problem("SYN-11")
+    request = await requests.ask(
+        npsn,
+        workers.kind,
+        source=event.source,
+        event_id=event.id,
+        actor=actor,
+        refused=workers.refusal(Cause(source=event.source, id=event.id), why) if why else None,
+    )
     await workers.announce_end(request)
     workers.wake()

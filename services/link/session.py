@@ -101,7 +101,7 @@ class Session:
     async def open(self) -> SessionPage:
         """OPEN; the first page. Raises Refused, CentralAway."""
         school = await self.replica.school(self.job)
-        granted = await self._ask(
+        granted = await self.ask(
             "open",
             SessionOpen(
                 install_id=school.install_id,
@@ -116,8 +116,6 @@ class Session:
                 actor=self.job.actor,
             ),
         )
-        if isinstance(granted, SessionRefusal):
-            raise Refused(granted.problem)
         if not isinstance(granted, SessionGranted):
             raise CentralAway(f"answered OPEN with {granted.type}")
         self.number = granted.session
@@ -145,7 +143,7 @@ class Session:
             page = await self._fetch_one(page.cursor)
 
     async def _fetch_one(self, cursor: int) -> SessionPage:
-        answer = await self._ask(
+        answer = await self.ask(
             "fetch",
             SessionFetch(session=self.number, incarnation=self.incarnation, cursor=cursor, limit=PAGE_RECORDS),
         )
@@ -160,7 +158,7 @@ class Session:
         """
         for _ in range(VERIFY_ROUNDS):
             here = await self.replica.standing(self.job)
-            answer = await self._ask(
+            answer = await self.ask(
                 "verify",
                 SessionVerify(
                     session=self.number,
@@ -182,10 +180,13 @@ class Session:
             await self.fetch(await self._fetch_one(here.cursor), first=False)
         raise Stale
 
-    async def _ask(self, verb: str, request: Message) -> Message:
+    async def ask(self, verb: str, request: Message) -> Message:
+        """Central's answer. Raises Stale, Refused to an OPEN, Failed to what is no request at all, CentralAway."""
         answer = await self.central.ask(verb, self.job.npsn, request)
         if isinstance(answer, SessionStale):
             raise Stale
+        if isinstance(answer, SessionRefusal):
+            raise Refused(answer.problem) if verb == "open" else Failed(answer.problem)
         return answer
 
 

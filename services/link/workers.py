@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 1.0
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 300.0
-MOST_STALE_ATTEMPTS = 5
-"""Attempts that another session replaced before the request fails with SYN-22."""
+MOST_REPLACED = 5
+"""Sessions that another one replaced before the request fails with SYN-22."""
 
 Run = Callable[[Session], Awaitable[None]]
 """A whole session, from OPEN to the row that ends it. Raises Refused, Failed, Stale, CentralAway, LeaseLost."""
@@ -76,12 +76,12 @@ class Workers:
         try:
             while not stopping.is_set():
                 try:
-                    await self._announce_ends()
                     while len(running) < self._number and (job := await self._requests.take(self.kind, self._holder)):
                         task = asyncio.create_task(self._answer(job))
                         running.add(task)
                         task.add_done_callback(running.discard)
                         task.add_done_callback(lambda _task: self._wake.set())
+                    await self._announce_ends()
                 except (Transient, PublishRefused) as error:
                     log.warning("%s worker waits: %s", self.kind, error)
                 self._wake.clear()
@@ -95,10 +95,10 @@ class Workers:
             for task in running:
                 task.cancel()
 
-    async def refuse(self, npsn: str, request_id: str, cause: Cause, why: Problem) -> None:
-        """End a request that is no session: announced like any other end."""
+    def refusal(self, cause: Cause, why: Problem) -> tuple[str, dict[str, Any]]:
+        """The end of a request that becomes no session: its reason, and the announcement's data."""
         message = self._message("refused", cause=cause, kind=self.kind, problem=why, findings=[])
-        await self._requests.refuse(npsn, request_id, self.kind, why.code, message.model_dump())
+        return why.code, message.model_dump()
 
     async def announce_end(self, request_id: str) -> None:
         """Announce the end of one request, if it has ended: its message came again."""
@@ -140,10 +140,10 @@ class Workers:
                 self._metrics.divergence.labels(self._metrics.site, entity).inc()
             await self._fail(job, end.problem)
         except Stale:
-            if job.attempt >= MOST_STALE_ATTEMPTS:
+            if job.replaced + 1 >= MOST_REPLACED:
                 await self._fail(job, problem("SYN-22"))
             else:
-                await self._requests.wait(job, seconds=_pause(job.attempt), unreachable=False)
+                await self._requests.wait(job, seconds=_pause(job.attempt), unreachable=False, replaced=True)
         except CentralAway:
             await self._wait_for_central(job)
         except (DatabaseAway, LeaseLost):
@@ -217,4 +217,5 @@ class Workers:
 
 def _pause(attempt: int) -> float:
     """Seconds until the next attempt: doubling, bounded, and different for every school."""
-    return float(min(FIRST_RETRY_SECONDS * 2 ** (attempt - 1), LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0))  # noqa: S311
+    doublings = min(attempt - 1, 10)
+    return float(min(FIRST_RETRY_SECONDS * 2**doublings, LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0))  # noqa: S311

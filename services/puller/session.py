@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from services.link import Session
 from services.messages import PullCompleted
 
@@ -13,14 +15,15 @@ async def pull(session: Session) -> None:
     """
     await session.fetch(await session.open(), first=True)
     statement = await session.verify()
+    outcome: Literal["completed", "needs_review"] = "needs_review" if statement["held"] else "completed"
     data = PullCompleted(
         cause=session.job.cause,
         kind="pull",
-        outcome="completed",
+        outcome=outcome,
         received=session.progress.received,
         sent=0,
         verdicts={},
         receipt=statement,
         unsent=statement["unsent"],
     )
-    await session.replica.complete(session.job, outcome="completed", statement=statement, data=data.model_dump())
+    await session.replica.complete(session.job, outcome=outcome, statement=statement, data=data.model_dump())

@@ -34,6 +34,12 @@ class Verdict:
         """May the school sync?"""
         return self.invalid == 0
 
+    @property
+    def breaks_rules(self) -> bool:
+        """Is anything invalid but for conflicts that wait for a person?"""
+        conflicts = (CONFLICT.code, DELETED_CONFLICT.code)
+        return any(f.severity is Severity.INVALID and f.rule not in conflicts for f in self.findings)
+
     def by_rule(self) -> dict[str, int]:
         """Number of findings per rule."""
         counts: dict[str, int] = {}

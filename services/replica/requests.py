@@ -36,6 +36,7 @@ class Job:
     actor: str
     asked_at: datetime
     unreachable_since: datetime | None
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +73,31 @@ class Requests:
         self.database = database
         self.lease_seconds = lease_seconds
 
-    async def ask(self, npsn: str, kind: str, *, source: str, event_id: str, actor: str) -> str:
-        """Store a request; its id. The same event again finds the row it made."""
+    async def ask(
+        self,
+        npsn: str,
+        kind: str,
+        *,
+        source: str,
+        event_id: str,
+        actor: str,
+        refused: tuple[str, dict[str, Any]] | None = None,
+    ) -> str:
+        """Store a request; its id. The same event again finds the row it made.
+
+        `refused`: it becomes no session, for this reason; no worker ever sees it open.
+        """
         request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join((npsn, kind, source, event_id))))
         async with self.database.transaction() as transaction:
-            await transaction.run(
+            is_new = await transaction.run(
                 """
                 INSERT INTO session (npsn, id, kind, source, event_id, actor)
                 VALUES (:npsn, :id, :kind, :source, :event_id, :actor) ON CONFLICT DO NOTHING
                 """,
                 npsn=npsn, id=request_id, kind=kind, source=source, event_id=event_id, actor=actor,
             )  # fmt: skip
+            if is_new and refused:
+                await end(transaction, npsn, request_id, kind, "refused", *refused)
         return request_id
 
     async def is_registered(self, npsn: str) -> bool:
@@ -97,7 +112,8 @@ class Requests:
         async with self.database.transaction() as transaction:
             row = await transaction.row(
                 """
-                SELECT s.npsn, s.id, s.kind, s.source, s.event_id, s.actor, s.asked_at, s.attempt, s.unreachable_since
+                SELECT s.npsn, s.id, s.kind, s.source, s.event_id, s.actor, s.asked_at, s.attempt, s.replaced,
+                       s.unreachable_since
                 FROM session s JOIN school k ON k.npsn = s.npsn
                 WHERE s.kind = :kind AND s.ended_at IS NULL AND s.not_before <= now()
                   AND (k.lease_expires IS NULL OR k.lease_expires < now())
@@ -126,7 +142,7 @@ class Requests:
             )  # fmt: skip
         return Job(
             row.npsn, row.id, row.kind, epoch, row.attempt + 1, Cause(source=row.source, id=row.event_id), row.actor,
-            row.asked_at, row.unreachable_since,
+            row.asked_at, row.unreachable_since, row.replaced,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -156,23 +172,26 @@ class Requests:
             kept = await transaction.run(
                 """
                 UPDATE school SET lease_expires = now() + make_interval(secs => :seconds)
-                WHERE npsn = :npsn AND lease_epoch = :epoch
+                WHERE npsn = :npsn AND lease_epoch = :epoch AND lease_holder IS NOT NULL
                 """,
                 npsn=job.npsn, epoch=job.epoch, seconds=self.lease_seconds,
             )  # fmt: skip
         if not kept:
             raise LeaseLost(job.npsn)
 
-    async def wait(self, job: Job, *, seconds: float, unreachable: bool) -> None:
-        """Put the request off; the lease is free meanwhile. `unreachable`: because central does not answer."""
+    async def wait(self, job: Job, *, seconds: float, unreachable: bool, replaced: bool = False) -> None:
+        """Put the request off; the lease is free meanwhile. `unreachable`: because central does not answer;
+        `replaced`: because another session of the school took this one's place.
+        """
         async with self.holding(job) as (transaction, _):
             await transaction.run(
                 """
                 UPDATE session SET state = 'waiting_retry', not_before = now() + make_interval(secs => :seconds),
-                    unreachable_since = CASE WHEN :unreachable THEN coalesce(unreachable_since, now()) END
-                WHERE npsn = :npsn AND id = :id
+                    unreachable_since = CASE WHEN :unreachable THEN coalesce(unreachable_since, now()) END,
+                    replaced = replaced + :replaced
+                WHERE npsn = :npsn AND id = :id AND ended_at IS NULL
                 """,
-                npsn=job.npsn, id=job.id, seconds=seconds, unreachable=unreachable,
+                npsn=job.npsn, id=job.id, seconds=seconds, unreachable=unreachable, replaced=int(replaced),
             )  # fmt: skip
             await self._free(transaction, job)
 
@@ -193,11 +212,6 @@ class Requests:
         """The session's end as a row, in the transaction that makes it so; the announcement follows from the row."""
         await end(transaction, job.npsn, job.id, job.kind, outcome, reason, data)
         await self._free(transaction, job)
-
-    async def refuse(self, npsn: str, request_id: str, kind: str, reason: str, data: dict[str, Any]) -> None:
-        """End a request that never became a session (not registered, not the principal)."""
-        async with self.database.transaction() as transaction:
-            await end(transaction, npsn, request_id, kind, "refused", reason, data)
 
     async def unannounced(self, kind: str, request_id: str | None = None) -> list[Ending]:
         """Ends that nobody was told yet, oldest first; with `request_id` that one, told or not."""
@@ -279,7 +293,7 @@ async def end(
 
     A failure stands until a session succeeds: a request that is refused does not hide it.
     """
-    await transaction.run(
+    ended = await transaction.run(
         """
         UPDATE session SET state = 'ended', ended_at = now(), outcome = :outcome, reason = :reason,
             ending = CAST(:data AS jsonb)
@@ -287,6 +301,8 @@ async def end(
         """,
         npsn=npsn, id=request_id, outcome=outcome, reason=reason, data=to_json(data),
     )  # fmt: skip
+    if not ended:
+        return
     await transaction.run(
         """
         INSERT INTO standing (npsn, kind, session_id, outcome, reason, ended_at, succeeded_at)

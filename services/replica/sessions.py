@@ -249,7 +249,7 @@ async def _blocked(transaction: Transaction, npsn: str, today: date) -> Gate | N
     )
     if not verdict.invalid and not conflicts:
         return None
-    code, n = ("SYN-12", conflicts) if conflicts and conflicts >= verdict.invalid else ("SYN-01", verdict.invalid)
+    code, n = ("SYN-01", verdict.invalid) if verdict.breaks_rules else ("SYN-12", conflicts)
     findings = await judging.findings(transaction, npsn, "invalid", MOST_FINDINGS)
     params = {"n": str(n)}
     explained = CATALOGUE[code]

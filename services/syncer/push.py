@@ -9,8 +9,8 @@ import orjson
 
 from services.errors import CentralAway
 from services.exchange.change import Change
-from services.link import Session, Stale
-from services.messages import PushedChange, SessionPage, SessionPush, SessionResult, SessionStale
+from services.link import Session
+from services.messages import PushedChange, SessionPage, SessionPush, SessionResult
 
 
 async def push(session: Session, changes: Sequence[Change]) -> SessionPage | None:
@@ -39,9 +39,8 @@ async def push(session: Session, changes: Sequence[Change]) -> SessionPage | Non
 
 
 async def _send(session: Session, number: int, batch: Sequence[Change], *, last: bool) -> SessionResult:
-    answer = await session.central.ask(
+    answer = await session.ask(
         "push",
-        session.job.npsn,
         SessionPush(
             session=session.number,
             incarnation=session.incarnation,
@@ -51,8 +50,6 @@ async def _send(session: Session, number: int, batch: Sequence[Change], *, last:
             last=last,
         ),
     )
-    if isinstance(answer, SessionStale):
-        raise Stale
     if not isinstance(answer, SessionResult) or len(answer.verdicts) != len(batch):
         raise CentralAway(f"answered PUSH with {answer.type}")
     return answer

@@ -127,6 +127,27 @@ async def test_a_full_queue_refuses_and_takes_again_when_there_is_room(
         await ask(publisher, topology.COMMANDS, "penuh.97999999")
 
 
+async def test_a_listener_whose_queue_is_full_holds_up_no_announcement(
+    servers: Addresses, publishing: Publishing
+) -> None:
+    publisher = await publishing(servers.amqp[ADMINISTRATOR])
+    async with await aio_pika.connect(servers.amqp[ADMINISTRATOR]) as connection:
+        channel = await connection.channel()
+        full: Any = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        deaf = await channel.declare_queue(f"uji.{secrets.token_hex(4)}", exclusive=True, arguments=full)
+        good = await channel.declare_queue(f"uji.{secrets.token_hex(4)}", exclusive=True)
+        for queue in (deaf, good):
+            await queue.bind(topology.COMMANDS, "siaran.*")
+        for _ in range(3):
+            await publisher.announce(
+                topology.COMMANDS, "siaran.97999999", ValidationRequested(), subject="97999999", mandatory=False
+            )
+        there = await channel.declare_queue(good.name, passive=True)
+        assert there.declaration_result.message_count == 3
+        with pytest.raises(PublishRefused):
+            await ask(publisher, topology.COMMANDS, "siaran.97999999")
+
+
 async def test_a_silent_broker_is_away_after_the_time_that_was_set(hop: Proxy, publishing: Publishing) -> None:
     publisher = await publishing(hop.url)
     await ask(publisher)

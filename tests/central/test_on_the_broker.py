@@ -30,6 +30,7 @@ from services.messages import (
     SessionGranted,
     SessionOpen,
     SessionPush,
+    SessionRefusal,
     SessionResult,
     SessionVerify,
 )
@@ -94,9 +95,10 @@ async def test_a_whole_session_crosses_the_broker(central: Running) -> None:
         await channel.stop()
     await _officer_and_answer(central)
     await _quarantine_and_the_next_good_message(central)
+    await _refused_and_told_so(central)
     page = (await _get(central, "/metrics")).text
     assert 'selaras_central_sessions_total{kind="sync",site="pusat"} 1.0' in page
-    assert 'selaras_dead_letters{queue="central.requests",reason="MSG-05",site="pusat"} 1.0' in page
+    assert 'selaras_dead_letters{queue="central.requests",reason="MSG-05",site="pusat"} 2.0' in page
     assert (await _get(central, "/readyz")).status_code == 200
 
 
@@ -127,6 +129,21 @@ async def _quarantine_and_the_next_good_message(central: Running) -> None:
     )
     await _until(central.database, "SELECT count(*) = 1 FROM quarantine WHERE code = 'MSG-05'")
     await broker.stop()
+
+
+async def _refused_and_told_so(central: Running) -> None:
+    """A request that cannot be taken is answered, so that its site does not take central for away."""
+    channel = Channel(central.urls["situs-pull"], source="/situs/puller", answer_seconds=10)
+    await channel.start()
+    opening = SessionOpen(
+        install_id="i", kind="sync", protocol_version=PROTOCOL_VERSION, rules_version="1", lineage=[], cursor=0,
+        highest_seq=0, marks={}, clock="2026-08-03T01:00:00Z",
+    )  # fmt: skip
+    try:
+        refusal = expect(await channel.ask("open", NPSN, opening), SessionRefusal)
+    finally:
+        await channel.stop()
+    assert refusal.problem.code == "MSG-05"
 
 
 async def _until(database: Database, question: str) -> None:

@@ -155,6 +155,17 @@ async def test_a_conflict_is_held_shown_and_closed_by_typing_a_new_value(stage: 
     assert await are_equal(stage, school.npsn)
 
 
+async def test_a_pull_that_brings_up_a_conflict_says_that_there_is_something_to_review(
+    stage: Stage, school: School
+) -> None:
+    await officer_corrects(stage, school, 5, alamat_jalan="Jalan Dari Pusat 1")
+    async with stage.at(school.npsn) as client:
+        await stage.publish(client, [school.change(5, alamat_jalan="Jalan Dari Sekolah 2")])
+        end = await stage.session(client, "pull", "operator")
+    assert isinstance(end, SessionCompleted)
+    assert end.outcome == "needs_review"
+
+
 async def test_a_record_altered_by_hand_is_not_called_synced(stage: Stage, school: School) -> None:
     async with stage.replica.transaction() as transaction:
         await transaction.run(

@@ -13,9 +13,12 @@ from services.messages import Covered, PageRow, Problem, RecordVerdict, SessionP
 from services.replica import records, registration
 from services.replica.requests import Job, LeaseLost, Requests
 from services.replica.sessions import Replica
+from services.replica.status import status
 from tests.builders import TODAY, a_school
 
 NPSN = "97000001"
+A_STATEMENT = {"incarnation": "00000000-0000-4000-8000-000000000001", "session": 1, "kind": "sync", "head_seq": 0,
+               "root": "00"}  # fmt: skip
 FIRST_LIFE = "00000000-0000-4000-8000-000000000001"
 
 
@@ -212,11 +215,79 @@ async def test_a_live_lease_is_not_stolen(replica: Replica, job: Job) -> None:
     assert await replica.requests.take("sync", "another worker") is not None
 
 
+async def a_refused_request(replica: Replica, event_id: str) -> None:
+    await replica.requests.ask(
+        NPSN, "sync", source="/uji", event_id=event_id, actor="operator", refused=("SYN-02", {"why": "role"})
+    )
+
+
+async def test_a_refused_request_is_never_there_to_be_taken(replica: Replica) -> None:
+    await a_refused_request(replica, "event-1")
+    assert await replica.requests.take("sync", "worker") is None
+    assert [end.reason for end in await replica.requests.unannounced("sync")] == ["SYN-02"]
+    assert (await replica.requests.gauges(["sync"]))["refused"] == {("sync", "SYN-02"): 1.0}
+
+
+async def test_a_refused_request_that_comes_again_says_nothing_about_the_school_as_it_is_now(
+    replica: Replica, site_database: Database
+) -> None:
+    await a_refused_request(replica, "event-1")
+    job = await a_job(replica, "event-2")
+    await replica.complete(job, outcome="completed", statement=A_STATEMENT, data={})
+    await a_refused_request(replica, "event-1")
+    here = await status(site_database, NPSN)
+    assert here is not None
+    assert here.latest["sync"].outcome == "completed"
+
+
+async def test_a_heartbeat_that_comes_late_does_not_take_a_freed_lease_again(replica: Replica, job: Job) -> None:
+    await replica.requests.wait(job, seconds=0, unreachable=False)
+    with pytest.raises(LeaseLost):
+        await replica.requests.keep_lease(job)
+    assert await replica.requests.take("sync", "another worker") is not None
+
+
+async def test_what_has_ended_is_not_put_off(replica: Replica, job: Job, site_database: Database) -> None:
+    why = Problem(code="SYN-20", text_id="a", text_en="b", next_id="c", next_en="d")
+    await replica.end(job, "failed", why, {})
+    await replica.requests.wait(job, seconds=0, unreachable=False)
+    async with site_database.transaction() as transaction:
+        assert await transaction.value("SELECT state FROM session WHERE id = :id", id=job.id) == "ended"
+
+
+async def test_only_sessions_that_another_replaced_count_as_replaced(replica: Replica, job: Job) -> None:
+    await replica.requests.wait(job, seconds=0, unreachable=True)
+    away = await a_job(replica, "event-1")
+    assert (away.attempt, away.replaced) == (2, 0)
+    await replica.requests.wait(away, seconds=0, unreachable=False, replaced=True)
+    replaced = await a_job(replica, "event-1")
+    assert (replaced.attempt, replaced.replaced) == (3, 1)
+
+
+async def test_the_gate_names_conflicts_only_when_nothing_else_is_invalid(replica: Replica, job: Job) -> None:
+    school = await baseline(replica, job)
+    student, text = next((i, f) for i, f in school["peserta_didik"].items())
+    await type_in(replica, job, "peserta_didik", student, alamat_jalan="Jalan Sekolah")
+    head = (await replica.school(job)).cursor
+    for number, street in enumerate(("Jalan Pusat 1", "Jalan Pusat 2"), start=1):
+        theirs = a_row(
+            "peserta_didik", student, {**text, "alamat_jalan": street}, version=1 + number, seq=head + number
+        )
+        await replica.absorb_page(job, a_page(theirs), clear_doubt=True)
+        gate = await replica.look(job)
+        assert gate.problem is not None
+        assert gate.problem.code == "SYN-12"
+        assert street in gate.findings[0].text_en, "central's present value is shown"
+    await type_in(replica, job, "peserta_didik", student, agama_id=None)
+    gate = await replica.look(job)
+    assert gate.problem is not None
+    assert gate.problem.code == "SYN-01", "the very record in conflict is invalid, too"
+
+
 async def test_a_refused_request_does_not_hide_an_earlier_failure(replica: Replica, job: Job) -> None:
     why = Problem(code="SYN-20", text_id="a", text_en="b", next_id="c", next_en="d")
     await replica.end(job, "failed", why, {})
-    request = await replica.requests.ask(NPSN, "sync", source="/uji", event_id="event-2", actor="operator")
-    await replica.requests.refuse(NPSN, request, "sync", "SYN-02", {})
+    await a_refused_request(replica, "event-2")
     gauges = await replica.requests.gauges(["sync"])
     assert gauges["failed"] == {("sync", "SYN-20"): 1.0}
     assert gauges["refused"] == {}

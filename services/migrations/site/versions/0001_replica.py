@@ -102,6 +102,7 @@ OTHERS = (
         state        text   NOT NULL DEFAULT 'queued',      -- queued, exchanging, waiting_retry, ended
         not_before   timestamptz NOT NULL DEFAULT now(),
         attempt      integer NOT NULL DEFAULT 0,
+        replaced     integer NOT NULL DEFAULT 0,            -- attempts that another session of the school replaced
         epoch        bigint,
         unreachable_since timestamptz,
         progress     jsonb  NOT NULL DEFAULT '{}',
