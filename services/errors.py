@@ -197,7 +197,7 @@ CATALOGUE: Mapping[str, Explained] = {
     # ── SYN: what an operator meets when asking for a sync or a pull ─────────────────────────────────────────────────
     "SYN-01": Explained(
         "operator", "Sinkronisasi tidak dapat dilakukan, masih ada {n} data invalid",
-        "The sync cannot be done, {n} records are still invalid",
+        "The sync cannot be done, records still invalid: {n}",
         "Perbaiki data invalid (selaras validate NPSN), lalu sinkronkan lagi; tarik data tetap dapat dilakukan",
         "Mend the invalid records (selaras validate NPSN), then sync again; a pull is still possible",
     ),
@@ -228,7 +228,7 @@ CATALOGUE: Mapping[str, Explained] = {
         "Jalankan: selaras register NPSN --code KODE", "Run: selaras register NPSN --code CODE",
     ),
     "SYN-12": Explained(
-        "operator", "Masih ada {n} konflik yang harus diputuskan", "{n} conflicts are still to be decided",
+        "operator", "Masih ada {n} konflik yang harus diputuskan", "Conflicts still to be decided: {n}",
         "Ketik nilai yang benar pada isian yang konflik, lalu sinkronkan lagi",
         "Type the right value into each field in conflict, then sync again",
     ),

@@ -79,28 +79,31 @@ class Stage:
 
     def step(self, indonesian: str, english: str) -> None:
         """Begin a step of the story."""
-        self._step = indonesian
-        self.console.print(f"\n[bold cyan]▌ {indonesian}[/]  [dim]{english}[/]")
+        self._step = f"{indonesian} · {english}"
+        self.console.print(f"\n[bold cyan]▌ {indonesian}[/]  [dim]{english}[/]", soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A line of the story."""
-        self.console.print(f"  {text}")
+        self.console.print(f"  {text}", soft_wrap=True)
 
     def check(self, what: str, holds: bool) -> None:
         """Something that was seen, and whether it is as it should be."""
         self._seen.append((self._step, what, holds))
-        self.console.print(f"  {'[green]✓[/]' if holds else '[bold red]✗[/]'} {what}")
+        self.console.print(f"  {'[green]✓[/]' if holds else '[bold red]✗[/]'} {what}", soft_wrap=True)
 
     def summary(self) -> bool:
         """The table of what happened; True if all of it is as it should be."""
-        table = Table(title="Yang terjadi · what happened", title_justify="left", show_lines=False)
-        table.add_column("Langkah")
-        table.add_column("Terlihat · seen")
+        table = Table(title="Yang terjadi · what happened", title_justify="left")
+        table.add_column("Langkah · step")
+        table.add_column("Terlihat · seen", justify="right")
         table.add_column("")
-        last = ""
-        for step, what, holds in self._seen:
-            table.add_row("" if step == last else step, what, "[green]✓[/]" if holds else "[bold red]✗[/]")
-            last = step
+        for step in dict.fromkeys(step for step, _, _ in self._seen):
+            seen = [(what, holds) for one, what, holds in self._seen if one == step]
+            good = sum(holds for _, holds in seen)
+            table.add_row(step, f"{good}/{len(seen)}", "[green]✓[/]" if good == len(seen) else "[bold red]✗[/]")
+            for what, holds in seen:
+                if not holds:
+                    table.add_row(f"  {what}", "", "")
         self.console.print()
         self.console.print(table)
         return bool(self._seen) and all(holds for _, _, holds in self._seen)

@@ -57,7 +57,7 @@ class Status:
             return None
         if language == "id":
             return f"tarik data BUKAN sinkronisasi; {self.pending} perubahan belum terkirim"
-        return f"a pull is NOT a sync; {self.pending} changes are not sent yet"
+        return f"a pull is NOT a sync; not sent yet: {self.pending}"
 
 
 async def status(database: Database, npsn: str) -> Status | None:
