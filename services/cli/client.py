@@ -24,8 +24,10 @@ class NoAnswer(Exception):
 class Client:
     """Publishes, and hears every event of one school. Made by `at_site` or `at_central`."""
 
-    def __init__(self, url: str, npsn: str, bindings: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, url: str, npsn: str, bindings: Sequence[tuple[str, str]], *, see: str) -> None:
+        """`see`: the command that shows how the school stands, for a person who waited in vain."""
         self.npsn = npsn
+        self._see = see
         self._heard: asyncio.Queue[Event[Any]] = asyncio.Queue()
         self._listener = Listener(
             url,
@@ -62,7 +64,7 @@ class Client:
         except TimeoutError:
             raise NoAnswer(
                 f"Belum selesai dalam {seconds:g} s, tidak ada yang hilang · not finished within {seconds:g} s,"
-                f" nothing is lost: see `selaras status {self.npsn}`, and /readyz of the services."
+                f" nothing is lost: see `{self._see}`, and /readyz of the services."
             ) from None
 
 
@@ -76,7 +78,7 @@ async def reach(url: str) -> None:
 @asynccontextmanager
 async def at_site(url: str, npsn: str) -> AsyncIterator[Client]:
     """A client at a site: hears what the services announce about the school."""
-    client = Client(url, npsn, [(topology.EVENTS, f"#.{npsn}")])
+    client = Client(url, npsn, [(topology.EVENTS, f"#.{npsn}")], see=f"selaras status {npsn}")
     await client.start()
     try:
         yield client
@@ -87,7 +89,8 @@ async def at_site(url: str, npsn: str) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def at_central(url: str, npsn: str) -> AsyncIterator[Client]:
     """An officer's client at central: hears the answers to officers' changes of the school."""
-    client = Client(url, npsn, [(topology.OFFICERS, f"{answer}.{npsn}") for answer in ("accepted", "rejected")])
+    answers = [(topology.OFFICERS, f"{answer}.{npsn}") for answer in ("accepted", "rejected")]
+    client = Client(url, npsn, answers, see=f"selaras officer school show {npsn} --as-of head")
     await client.start()
     try:
         yield client

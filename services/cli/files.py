@@ -63,11 +63,9 @@ def officer_changes(files: Sequence[Path]) -> list[OfficerChange]:
     return [_read(OfficerChangeSubmitted, value, where).changes[0] for where, value in rows(files)]
 
 
-def complaints(given: Given) -> list[str]:
+def complaints(given: Given) -> list[tuple[str, Problem]]:
     """What can be said without a service: unknown entities and fields, values that do not fit their column."""
-    return [
-        f"{where}: {why.code} {why.text_id} · {why.text_en}" for where, change in given for why in _problems(change)
-    ]
+    return [(where, why) for where, change in given for why in _problems(change)]
 
 
 def _problems(change: FieldsChange) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ import typer
 
 from services import calendar
 from services.cli import show
+from services.cli.arguments import Npsn
 from services.cli.outcomes import FAILED, NOT_SET_UP, Stop
 from services.cli.settings import UP_FILE
 
@@ -36,7 +37,7 @@ def demo(run_dir: RunDir = Path(".run/demo")) -> None:
 
 
 def sample(
-    npsn: Annotated[str, typer.Argument(metavar="NPSN", help="The school's NPSN")],
+    npsn: Npsn,
     pupils: Annotated[int, typer.Option(min=1, max=5000, help="Its students")] = 60,
     seed: Annotated[int, typer.Option(help="The same seed makes the same school")] = 1,
 ) -> None:

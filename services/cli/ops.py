@@ -1,4 +1,7 @@
-"""The ops' commands: serve, migrate, topology, dead."""
+"""The ops' commands: serve, migrate, topology, dead.
+
+What only `serve` and `migrate` need is imported by them: the others start sooner.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from services import declare, migrations, runtime, topology
+from services import declare, topology
 from services.cli import show
 from services.cli.arguments import AsJson, RowId
 from services.cli.client import reach
@@ -35,6 +38,8 @@ def serve(
     ],
 ) -> None:
     """Run a service until SIGTERM or Ctrl-C; `all` runs the four in one process."""
+    from services import runtime
+
     names = SERVICES if service == "all" else (service,)
     try:
         asyncio.run(_serve(names))
@@ -45,6 +50,8 @@ def serve(
 
 
 async def _serve(names: tuple[str, ...]) -> None:
+    from services import runtime
+
     built = []
     for number, name in enumerate(names):
         app = importlib.import_module(f"services.{name}.app")
@@ -61,6 +68,8 @@ def migrate(
     json: AsJson = False,
 ) -> None:
     """Bring the tables of the site's database, central's, or both to this release; again is harmless."""
+    from services import migrations
+
     settings = CommandSettings()
     sides: tuple[migrations.Side, ...] = ("site", "central") if side == "all" else (side,)
     urls = {one: settings.need(f"{one}_database_url") for one in sides}

@@ -12,6 +12,7 @@ USAGE = 2
 REFUSED = 3
 UNFINISHED = 4
 NOT_SET_UP = 5
+INTERRUPTED = 130
 
 
 class Stop(Exception):

@@ -12,11 +12,11 @@ import typer
 from services import topology
 from services.cli import files, show
 from services.cli.arguments import AsJson, By, Code, Npsn, OptionalNpsn, Wait
-from services.cli.client import Client, NoAnswer, at_site, reach
+from services.cli.client import NoAnswer, at_site, reach
 from services.cli.outcomes import FAILED, NOT_SET_UP, REFUSED, USAGE, Stop
 from services.cli.settings import CommandSettings
 from services.database import Database
-from services.link import Channel
+from services.link.channel import SENDS, Channel
 from services.messages import (
     Actor,
     Blocking,
@@ -35,12 +35,16 @@ from services.messages import (
     SessionProgressed,
     SessionRefusal,
     SessionRefused,
+    SessionStarted,
     SyncRequested,
     ValidationCompleted,
     ValidationRequested,
 )
 from services.replica import judging, registration
 from services.replica import status as standing
+
+ANSWER_SECONDS = 10.0
+"""How long central may take for one answer, as it may where the services ask."""
 
 
 def publish(
@@ -56,7 +60,11 @@ def publish(
     if not given:
         raise Stop("Berkas tidak berisi perubahan · the files hold no changes.", USAGE)
     if complaints := files.complaints(given):
-        raise Stop("\n".join(["Tidak ada yang dikirim · nothing was published:", *complaints]), REFUSED)
+        if json:
+            problems = [{"where": where, **why.model_dump()} for where, why in complaints]
+            show.as_json({"changes": len(given), "published": False, "problems": problems})
+        lines = [f"{where}: {why.code} {why.text_id} · {why.text_en}" for where, why in complaints]
+        raise Stop("\n".join(["Tidak ada yang dikirim · nothing was published:", *lines]), REFUSED)
     if dry_run:
         show.said(
             json,
@@ -79,29 +87,25 @@ def publish(
 async def _publish(
     url: str, npsn: str, given: list[FieldsChange], actor: str, wait: float
 ) -> list[ChangeAccepted | ChangeRejected]:
+    """Publish all of it, then hear what becomes of it: of each event at most one answer of either kind."""
     async with at_site(url, npsn) as client:
-        answers: list[ChangeAccepted | ChangeRejected] = []
+        asked = {}
         for changes in files.in_events(given):
-            event_id = await client.publish(
-                topology.CHANGES,
-                f"change.{npsn}",
-                ChangeSubmitted(actor=Actor(id=actor, role="operator"), changes=changes),
-            )
-            answers += await _answers(client, event_id, len(changes), wait)
-        return answers
+            event = ChangeSubmitted(actor=Actor(id=actor, role="operator"), changes=changes)
+            asked[await client.publish(topology.CHANGES, f"change.{npsn}", event)] = len(changes)
+        answers: dict[tuple[str, str], ChangeAccepted | ChangeRejected] = {}  # what is announced again counts once
+        async for heard in client.events(None, seconds=wait):
+            answer = heard.data
+            if isinstance(answer, ChangeAccepted | ChangeRejected) and answer.cause.id in asked:
+                answers[answer.cause.id, answer.type] = answer
+                if sum(_covered(one, asked[one.cause.id]) for one in answers.values()) >= len(given):
+                    break
+    return list(answers.values())
 
 
-async def _answers(client: Client, event_id: str, number: int, wait: float) -> list[ChangeAccepted | ChangeRejected]:
-    """The answers to one event: at most one of each kind, until every change has its own."""
-    answers: list[ChangeAccepted | ChangeRejected] = []
-    answered = 0
-    async for event in client.events(event_id, seconds=wait):
-        if isinstance(event.data, ChangeAccepted | ChangeRejected):
-            answers.append(event.data)
-            answered += len(event.data.changes)
-            if answered >= number or getattr(event.data, "problems", None):
-                break
-    return answers
+def _covered(answer: ChangeAccepted | ChangeRejected, changes: int) -> int:
+    """How many of its event's changes an answer speaks of; a problem of the event itself is one of all of them."""
+    return changes if isinstance(answer, ChangeRejected) and answer.problems else len(answer.changes)
 
 
 def _show_answers(accepted: int | None, answers: Sequence[ChangeAccepted | ChangeRejected]) -> None:
@@ -151,6 +155,7 @@ def validate(npsn: Npsn, wait: Wait = 60.0, json: AsJson = False) -> None:
 async def _validate(
     settings: CommandSettings, npsn: str, wait: float
 ) -> tuple[ValidationCompleted | ChangeRejected, list[Any]]:
+    replica = settings.need("site_database_url")
     async with at_site(settings.need("amqp_url"), npsn) as client:
         event_id = await client.publish(topology.COMMANDS, f"validate.{npsn}", ValidationRequested())
         verdict = None
@@ -161,7 +166,7 @@ async def _validate(
             if isinstance(event.data, ChangeRejected):
                 return event.data, []
     assert verdict is not None
-    database = Database(settings.need("site_database_url"), pool=1)
+    database = Database(replica, pool=1)
     try:
         async with database.transaction() as transaction:
             return verdict, list(await judging.findings(transaction, npsn, None, 500))
@@ -206,13 +211,13 @@ def _session(kind: Kind, npsn: str, request: SyncRequested | PullRequested, wait
 async def follow(
     url: str, kind: Kind, npsn: str, request: SyncRequested | PullRequested, wait: float, *, shown: bool
 ) -> SessionCompleted | SessionRefused | SessionFailed:
-    """Ask for a session and follow it to its end, with live bars."""
+    """Ask for a session and follow it to its end, with live bars if `shown` and there is a terminal, else lines."""
     async with at_site(url, npsn) as client:
-        with show.bars(shown=shown) as bars:
+        with show.progress(bars=shown) as progress:
             event_id = await client.publish(topology.COMMANDS, f"{kind}.{npsn}", request)
             async for event in client.events(event_id, seconds=wait):
-                if isinstance(event.data, SessionProgressed):
-                    bars.update(event.data)
+                if isinstance(event.data, SessionStarted | SessionProgressed):
+                    progress.update(event.data)
                 elif isinstance(event.data, SessionCompleted | SessionRefused | SessionFailed):
                     return event.data
     raise NoAnswer("The events stopped.")
@@ -307,7 +312,8 @@ def register(
 ) -> None:
     """Register this installation for a school, and bring its baseline in."""
     settings = CommandSettings()
-    answer = asyncio.run(_register(settings, npsn, code))
+    settings.need("amqp_url")  # for the pull: nothing is registered that could not be pulled then
+    answer = asyncio.run(_register(settings, npsn, code, wait))
     if isinstance(answer, Problem):
         if json:
             show.as_json(answer.model_dump())
@@ -319,10 +325,10 @@ def register(
     _session("pull", npsn, PullRequested(actor=Actor(id="operator", role="operator")), wait, json)
 
 
-async def _register(settings: CommandSettings, npsn: str, code: str) -> SchoolRegistered | Problem:
+async def _register(settings: CommandSettings, npsn: str, code: str, wait: float) -> SchoolRegistered | Problem:
     database = Database(settings.need("site_database_url"), pool=1)
     url = settings.need("central_amqp_url")
-    central = Channel(url, source="/perintah")
+    central = Channel(url, source="/perintah", answer_seconds=min(ANSWER_SECONDS, wait / SENDS))
     try:
         if await registration.is_registered(database, npsn):
             raise Stop(f"{npsn} sudah terdaftar di instalasi ini · is registered here already.", REFUSED)

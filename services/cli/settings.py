@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from services.settings import SettingsMissing
 
@@ -28,13 +32,22 @@ class CommandSettings(BaseSettings):
     def need(self, name: str) -> str:
         """One of the addresses. Raises SettingsMissing in one sentence."""
         value = getattr(self, name)
-        if value and not value.startswith(_BEGINNINGS[name.rpartition("_")[0].rpartition("_")[2]]):
-            form = (
-                "amqp://user:password@host/" if "amqp" in name else "postgresql+asyncpg://user:password@host/database"
-            )
-            raise SettingsMissing(f"SELARAS_{name.upper()} is not an address of the form {form}.")
         if not value:
             raise SettingsMissing(
                 f"SELARAS_{name.upper()} is not set: set it, or run `make up` in another terminal, then this here."
             )
+        if not _is_address(value, _BEGINNINGS["amqp" if "amqp" in name else "database"]):
+            form = (
+                "amqp://user:password@host/" if "amqp" in name else "postgresql+asyncpg://user:password@host/database"
+            )
+            raise SettingsMissing(f"SELARAS_{name.upper()} is not an address of the form {form}.")
         return str(value)
+
+
+def _is_address(value: str, beginnings: tuple[str, ...]) -> bool:
+    """Can it be read as one? Those who connect with it would say ValueError."""
+    try:
+        _ = make_url(value).port if value.startswith("postgresql") else urlsplit(value).port
+    except (ValueError, ArgumentError):
+        return False
+    return value.startswith(beginnings)

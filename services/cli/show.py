@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,16 +17,30 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from services.messages import Blocking, Problem, SessionProgressed
+from services.messages import Blocking, Problem, SessionProgressed, SessionStarted
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+LONG = 10_000
+"""A file or a pipe has no width: a line there is as long as it is, and a root is never cut in two."""
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() or "COLUMNS" in os.environ else LONG)
+
+
+console = _console(stderr=False)
+errors = _console(stderr=True)
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def as_json(value: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    sys.stdout.write(json.dumps(value, ensure_ascii=ascii_only, indent=2, default=_as_text) + "\n")
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def plain(value: object) -> str:
@@ -91,29 +106,57 @@ def finding(found: Blocking, severity: str = "invalid") -> None:
     console.print(f"   → {safe(found.next_id)} · [dim]{safe(found.next_en)}[/]")
 
 
+Told = SessionStarted | SessionProgressed
+
+
 class Bars:
-    """Two bars: received and sent."""
+    """How far a session is: two bars, received and sent."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._down = progress.add_task("diterima · received", total=None)
         self._up = progress.add_task("dikirim · sent", total=None)
 
-    def update(self, done: SessionProgressed) -> None:
-        """Show how far a session is."""
-        waiting = f" ({done.waiting.code}: {done.waiting.text_id})" if done.waiting else ""
+    def update(self, told: Told) -> None:
+        """Show what the session tells of itself."""
+        if isinstance(told, SessionStarted):
+            return
+        waiting = f" ({told.waiting.code}: {told.waiting.text_id})" if told.waiting else ""
         self._progress.update(
             self._down,
-            completed=done.received,
-            total=done.to_receive or None,
+            completed=told.received,
+            total=told.to_receive or None,
             description=f"diterima · received{waiting}",
         )
-        self._progress.update(self._up, completed=done.sent, total=done.to_send or None)
+        self._progress.update(self._up, completed=told.sent, total=told.to_send or None)
+
+
+class Lines:
+    """The same where no bar can move: a line when the session begins, and one whenever it has to wait."""
+
+    def update(self, told: Told) -> None:
+        """Say it if it is one of those."""
+        if isinstance(told, SessionStarted):
+            if told.attempt == 1:
+                _remark(f"{_KINDS[told.kind]} dimulai · the {told.kind} has begun")
+        elif why := told.waiting:
+            _remark(f"{why.code} {why.text_id} · {why.text_en}")
+            _remark(f"   → {why.next_id} · {why.next_en}")
+
+
+_KINDS = {"sync": "sinkronisasi", "pull": "tarik data"}
+
+
+def _remark(text: str) -> None:
+    errors.print(Text(plain(text)))
 
 
 @contextmanager
-def bars(*, shown: bool) -> Iterator[Bars]:
-    """Live progress bars on standard error, so that standard output stays clean."""
+def progress(*, bars: bool) -> Iterator[Bars | Lines]:
+    """How far a session is, on standard error, so that standard output stays clean; `bars`: if there is a terminal."""
+    if not (bars and errors.is_terminal):
+        yield Lines()
+        return
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -121,7 +164,6 @@ def bars(*, shown: bool) -> Iterator[Bars]:
         TimeElapsedColumn(),
         console=errors,
         transient=True,
-        disable=not (shown and errors.is_terminal),
     )
     with progress:
         yield Bars(progress)

@@ -9,6 +9,7 @@ from aiormq.exceptions import (
     AuthenticationError,
     ChannelAccessRefused,
     ChannelPreconditionFailed,
+    InvalidFrameError,
     ProbableAuthenticationError,
 )
 from sqlalchemy.exc import DBAPIError
@@ -33,14 +34,16 @@ def told(error: Exception) -> tuple[str, int]:
             return sentence, NOT_SET_UP
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
         return "The broker refuses this user or password: look at the address.", NOT_SET_UP
+    if isinstance(error, InvalidFrameError):  # it closes the connection where aiormq awaits that it is open
+        return "The broker has no such virtual host for this user: look at the address.", NOT_SET_UP
     if isinstance(error, ChannelAccessRefused | ChannelPreconditionFailed):
         return f"The broker refuses: {error}", NOT_SET_UP
     if isinstance(error, AMQPConnectionError | AMQPError | TimeoutError | asyncio.TimeoutError):
         return "The broker does not answer: is it running, and is its address right? `make up` starts one.", NOT_SET_UP
     if isinstance(error, ConnectionError):
         return "Nothing answers at the address: is everything running? `make up` starts it.", NOT_SET_UP
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}", NOT_SET_UP
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part), NOT_SET_UP
     return (
         f"Kesalahan di dalam Selaras · an error of Selaras itself ({type(error).__name__}); "
         "with SELARAS_TRACEBACK=1 it says where.",

@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractConnection
 from typer.testing import CliRunner
 
 from services import topology, wire
-from services.cli import app
+from services.cli.commands import app
 from services.cli.outcomes import Stop
 from services.demo.stage import Stage
 from services.embedded.stack import OPERATOR, SERVICES
