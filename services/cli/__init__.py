@@ -1,6 +1,7 @@
 """The `selaras` command: a composition root, and nothing that a library would want.
 
 school    publish, validate, sync, pull, status, register
+conflicts see and decide them
 officer   central's officers
 ops       serve, migrate, topology, dead
 local     demo, up, sample: everything on one machine
@@ -21,7 +22,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import local, officer, ops, school, troubles
+from services.cli import conflicts, local, officer, ops, school, troubles
 from services.cli.client import NoAnswer
 from services.cli.outcomes import DONE, NOT_SET_UP, UNFINISHED, Stop
 from services.errors import SelarasError, Transient
@@ -52,6 +53,7 @@ def _root(
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
     school.publish, school.validate, school.sync, school.pull, school.status, school.register,
+    conflicts.conflicts, conflicts.decide,
     ops.serve, ops.migrate, local.demo, local.up, local.sample,
 )  # fmt: skip
 for _command in _COMMANDS:

@@ -71,7 +71,7 @@ def publish(
     if json:
         show.as_json([{"type": a.type, **a.model_dump()} for a in answers])
     else:
-        _show_answers(accepted, answers)
+        show_answers(accepted, answers)
     if rejections:
         raise Stop("", REFUSED)
 
@@ -87,12 +87,12 @@ async def _publish(
                 f"change.{npsn}",
                 ChangeSubmitted(actor=Actor(id=actor, role="operator"), changes=changes),
             )
-            answers += await _answers(client, event_id, len(changes), wait)
+            answers += await answers_to(client, event_id, len(changes), wait)
         return answers
 
 
-async def _answers(client: Client, event_id: str, number: int, wait: float) -> list[ChangeAccepted | ChangeRejected]:
-    """The answers to one event: at most one of each kind, until every change has its own."""
+async def answers_to(client: Client, event_id: str, number: int, wait: float) -> list[ChangeAccepted | ChangeRejected]:
+    """The answers to one event of `number` changes or decisions: at most one of each kind, until each has its own."""
     answers: list[ChangeAccepted | ChangeRejected] = []
     answered = 0
     async for event in client.events(event_id, seconds=wait):
@@ -104,7 +104,8 @@ async def _answers(client: Client, event_id: str, number: int, wait: float) -> l
     return answers
 
 
-def _show_answers(accepted: int | None, answers: Sequence[ChangeAccepted | ChangeRejected]) -> None:
+def show_answers(accepted: int | None, answers: Sequence[ChangeAccepted | ChangeRejected]) -> None:
+    """How many changes or decisions were stored, which were not and why, and the school after them."""
     if accepted is not None:
         show.line(f"{accepted} perubahan tersimpan · stored")
     for answer in answers:
@@ -135,7 +136,7 @@ def validate(npsn: Npsn, wait: Wait = 60.0, json: AsJson = False) -> None:
         if json:
             show.as_json({"type": verdict.type, **verdict.model_dump()})
         else:
-            _show_answers(None, [verdict])
+            show_answers(None, [verdict])
         raise Stop("", REFUSED)
     if json:
         listed = [{"severity": f.severity.value, **_blocking(f)} for f in found]
@@ -234,7 +235,10 @@ def show_completed(end: SessionCompleted) -> None:
             f"a pull is NOT a sync: {end.unsent} changes are not sent yet"
         )
     if end.outcome == "needs_review":
-        show.console.print("[yellow]Ada konflik atau penolakan yang perlu dilihat: selaras validate[/]")
+        show.console.print(
+            "[yellow]Ada konflik atau penolakan yang perlu dilihat[/] · conflicts or refusals to look at: "
+            f"selaras conflicts {receipt['npsn']}, selaras validate {receipt['npsn']}"
+        )
     elif end.kind == "sync" and end.unsent:
         show.console.print(f"[yellow]{end.unsent} perubahan diketik selama sinkronisasi, belum terkirim[/]")
 
