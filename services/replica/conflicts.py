@@ -79,8 +79,9 @@ async def log(transaction: Transaction, npsn: str) -> list[Logged]:
     """The school's conflict log, oldest first."""
     rows = await transaction.rows(
         """
-        SELECT at, entity, record_id, field, mine, theirs, version, how, actor FROM overruled
-        WHERE npsn = :npsn ORDER BY id
+        SELECT at, entity, record_id, field, CAST(mine AS text) AS mine, CAST(theirs AS text) AS theirs, version, how,
+               actor
+        FROM overruled WHERE npsn = :npsn ORDER BY id
         """,
         npsn=npsn,
     )
