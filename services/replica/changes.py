@@ -64,6 +64,7 @@ async def _store(
     if decision.records:
         await conflicts.note_settled(transaction, npsn, held, decision.records, actor)
         await records.write(transaction, npsn, decision.records)
+        await records.drop_refusals(transaction, npsn)
         await records.touch(transaction, npsn)
     verdict = await current(transaction, npsn, today)
     return _taken_in(given, decision, verdict, await counts(transaction, npsn, verdict))

@@ -120,6 +120,13 @@ async def note_refusals(
     )
 
 
+async def drop_refusals(transaction: Transaction, npsn: str) -> int:
+    """Take the refusal off what is not to be sent any more; the number of records."""
+    return await transaction.run(
+        "UPDATE record SET refusal = NULL WHERE npsn = :npsn AND refusal IS NOT NULL AND NOT pending", npsn=npsn
+    )
+
+
 async def log_overruled(
     transaction: Transaction,
     npsn: str,
@@ -217,7 +224,6 @@ ON CONFLICT (npsn, entity, record_id) DO UPDATE SET
     is_sent      = excluded.is_sent,
     sent         = excluded.sent,
     conflict     = excluded.conflict,
-    refusal      = CASE WHEN excluded.pending THEN record.refusal END,  -- what is not to be sent was not refused
     changed_at   = CASE WHEN record.pending THEN record.changed_at ELSE now() END  -- since when something waits
 """
 

@@ -209,7 +209,7 @@ async def digests(transaction: Transaction, npsn: str) -> dict[str, tuple[int, b
 async def _absorb(
     transaction: Transaction, npsn: str, theirs: Mapping[Key, Sequence[Base]], held: Mapping[Key, Replicated]
 ) -> bool:
-    """Merge what central holds, version by version, into the records; True if data or a conflict mark changed."""
+    """Merge what central holds, version by version, into the records. Did data, a mark or a refusal change?"""
     after: dict[Key, Replicated] = {}
     overruled: list[tuple[Key, Overruled, int]] = []
     changed = False
@@ -223,7 +223,8 @@ async def _absorb(
         after[key] = record
     await records.write(transaction, npsn, after)
     await records.log_overruled(transaction, npsn, overruled)
-    return changed
+    dropped = await records.drop_refusals(transaction, npsn)
+    return changed or dropped > 0
 
 
 def _shown(row: PageRow, held: Replicated | None) -> list[Base]:

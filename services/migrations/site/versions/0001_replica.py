@@ -63,6 +63,7 @@ OTHERS = (
     "CREATE INDEX record_pending ON record (npsn) WHERE pending",
     "CREATE INDEX record_sent ON record (npsn) WHERE is_sent",
     "CREATE INDEX record_conflict ON record (npsn) WHERE conflict IS NOT NULL",
+    "CREATE INDEX record_refusal ON record (npsn) WHERE refusal IS NOT NULL",
     """
     CREATE TABLE finding (
         npsn      text    NOT NULL,
