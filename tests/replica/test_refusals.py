@@ -119,6 +119,7 @@ async def test_the_next_verdict_takes_it_off(replica: Replica, job: Job, verdict
 async def test_central_coming_to_the_same_value_by_itself_takes_it_off(replica: Replica, job: Job) -> None:
     before = await refused(replica)
     await refuse(replica, job, WHY)
+    assert len(await found(replica)) == 1
     async with replica.requests.database.transaction() as transaction:
         mine = (await records.read(transaction, NPSN, [KEY]))[KEY].data
     await replica.absorb_page(job, a_page(a_row(*KEY, mine, version=2, seq=90)), clear_doubt=True)
