@@ -54,6 +54,7 @@ _ANSWERS = (
 
 WAYS: Mapping[str, Way] = {
     "change.submitted.v1": Way(_OPERATOR, "validator", topology.CHANGES, "change.<npsn>"),
+    "conflict.decided.v1": Way(_OPERATOR, "validator", topology.CHANGES, "change.<npsn>"),
     "change.accepted.v1": Way("validator", _EVENTS, topology.EVENTS, "accepted.<npsn>"),
     "change.rejected.v1": Way("validator", _EVENTS, topology.EVENTS, "rejected.<npsn>"),
     "validation.requested.v1": Way("anyone at the site", "validator", topology.COMMANDS, "validate.<npsn>"),

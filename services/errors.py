@@ -146,11 +146,13 @@ CATALOGUE: Mapping[str, Explained] = {
     # ── UBAH: a change that may not be made ──────────────────────────────────────────────────────────────────────────
     "UBAH-01": Explained(
         "operator", "Entitas {entity} tidak dikenal", "The entity {entity} is not known",
-        "Periksa nama entitas, lihat docs/entities.md", "Check the entity's name against docs/entities.md",
+        "Periksa nama entitas di docs/entities.md; data dari rilis yang lebih baru dapat diubah setelah Selaras diperbarui",
+        "Check the name against docs/entities.md; what a newer release brought can be changed once Selaras is updated",
     ),
     "UBAH-02": Explained(
         "operator", "Isian {field} tidak dikenal", "The field {field} is not known",
-        "Periksa nama isian, lihat docs/entities.md", "Check the field's name against docs/entities.md",
+        "Periksa nama isian di docs/entities.md; isian dari rilis yang lebih baru dapat diubah setelah Selaras diperbarui",
+        "Check the name against docs/entities.md; what a newer release brought can be changed once Selaras is updated",
     ),
     "UBAH-03": Explained(
         "operator", "Nilai {field} tidak muat di kolomnya ({expected})", "The value of {field} does not fit ({expected})",
@@ -194,6 +196,16 @@ CATALOGUE: Mapping[str, Explained] = {
         "ops", "Perubahan merujuk versi yang tidak pernah ada di pusat", "The change builds on a version central never had",
         "Laporkan ke ops: pelanggaran invarian", "Tell ops: an invariant is violated",
     ),
+    "UBAH-13": Explained(
+        "operator", "Tidak ada konflik (lagi) pada isian {field} data ini",
+        "There is no conflict (any longer) on {field} of this record",
+        "Lihat konflik yang masih ada: selaras conflicts NPSN", "See the conflicts that there are: selaras conflicts NPSN",
+    ),
+    "UBAH-14": Explained(
+        "operator", "Penghapusan {entity} ini akan ditolak pusat, jadi mine tidak dapat dipilih",
+        "Central would refuse to delete this {entity}, so mine cannot be chosen",
+        "Pilih central; penghapusan hanya melalui {channel}", "Choose central; deletion is through {channel} only",
+    ),
     # ── SYN: what an operator meets when asking for a sync or a pull ─────────────────────────────────────────────────
     "SYN-01": Explained(
         "operator", "Sinkronisasi tidak dapat dilakukan, masih ada {n} data invalid",
@@ -208,7 +220,8 @@ CATALOGUE: Mapping[str, Explained] = {
     ),
     "SYN-03": Explained(
         "ops", "Versi aplikasi tidak sesuai, perbarui ke {version}", "The version does not fit, update to {version}",
-        "Perbarui Selaras di sekolah ini", "Update Selaras at this school",
+        "Perbarui Selaras di sekolah ini; tarik data tetap dapat dilakukan bila hanya aturannya yang lama",
+        "Update Selaras at this school; a pull is still possible if only its rules are old",
     ),
     "SYN-04": Explained(
         "operator", "Kode registrasi ditolak", "The registration code was refused",
@@ -229,8 +242,8 @@ CATALOGUE: Mapping[str, Explained] = {
     ),
     "SYN-12": Explained(
         "operator", "Masih ada {n} konflik yang harus diputuskan", "Conflicts still to be decided: {n}",
-        "Ketik nilai yang benar pada isian yang konflik, lalu sinkronkan lagi",
-        "Type the right value into each field in conflict, then sync again",
+        "Lihat dengan selaras conflicts NPSN, putuskan dengan selaras decide, lalu sinkronkan lagi",
+        "See them with selaras conflicts NPSN, decide with selaras decide, then sync again",
     ),
     "SYN-20": Explained(
         "ops", "Sekolah dan pusat tidak sama setelah pertukaran ({entities})",
@@ -245,6 +258,11 @@ CATALOGUE: Mapping[str, Explained] = {
     "SYN-22": Explained(
         "ops", "Sesi berkali-kali digantikan oleh sesi lain", "The session was replaced by another one again and again",
         "Periksa apakah ada dua instalasi untuk sekolah ini", "Check whether this school has two installations",
+    ),
+    "SYN-23": Explained(
+        "ops", "Selaras di sekolah ini terlalu baru untuk pusat ({version})",
+        "Selaras at this school is too new for central ({version})",
+        "Tunggu sampai pusat diperbarui, lalu sinkronkan lagi", "Wait until central is updated, then sync again",
     ),
     # ── PUSAT: officers' commands at central ─────────────────────────────────────────────────────────────────────────
     "PUSAT-01": Explained(

@@ -12,10 +12,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 PROTOCOL_VERSION = 1
-"""The exchange protocol that this release speaks (docs/protocol.md)."""
+"""The newest exchange protocol that this release speaks (docs/protocol.md)."""
+OLDEST_PROTOCOL_VERSION = 1
+"""The oldest that it still speaks, with all between. A session is held in the newest that both sides speak."""
 
 MAX_CHANGES = 1000
-"""Changes in one `change.submitted.v1` or `officer.change.submitted.v1`."""
+"""Changes in one `change.submitted.v1` or `officer.change.submitted.v1`; decisions in one `conflict.decided.v1`."""
 
 Npsn = Annotated[str, Field(pattern=r"^([0-9]{8}|[PK][0-9]{7}|NP[0-9]{6})$")]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
@@ -68,6 +70,27 @@ class ChangeSubmitted(Message):
     changes: Annotated[list[FieldsChange], Field(min_length=1)]
 
 
+class DecidedConflict(Part):
+    """What a person chose for one conflict; `field` `*` is the record as a whole."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    entity: Text
+    record_id: Text
+    field: Text
+    choice: Literal["mine", "central"]
+
+
+class ConflictDecided(Message):
+    """operator → validator: 1 to 1,000 conflicts of one school decided, in order with its changes."""
+
+    type = "conflict.decided.v1"
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    actor: Actor | None = None
+    decisions: Annotated[list[DecidedConflict], Field(min_length=1)]
+
+
 class Problem(Part):
     """Why something was not done: a code of `services.errors` or of the rules, the field, both texts, and what to
     do.
@@ -98,7 +121,9 @@ class Counts(Part):
 
 
 class Stored(Part):
-    """A change that is stored, by its index in the event. `findings`: codes of the rules its record breaks now."""
+    """A change or decision that is stored, by its index in the event. `findings`: codes of the rules its record breaks
+    now.
+    """
 
     index: Count
     entity: str
@@ -107,7 +132,7 @@ class Stored(Part):
 
 
 class Rejected(Part):
-    """A change that was not stored, by its index in the event, and why."""
+    """A change or decision that was not stored, by its index in the event, and why."""
 
     index: Count
     entity: str
@@ -116,7 +141,7 @@ class Rejected(Part):
 
 
 class ChangeAccepted(Message):
-    """validator → events: these changes are in the replica, durably."""
+    """validator → events: these changes, or decisions, are in the replica, durably."""
 
     type = "change.accepted.v1"
 
@@ -127,7 +152,9 @@ class ChangeAccepted(Message):
 
 
 class ChangeRejected(Message):
-    """validator → events: these changes are not in the replica; `problems` are about the event as a whole."""
+    """validator → events: these changes, or decisions, are not in the replica; `problems` are about the event as a
+    whole.
+    """
 
     type = "change.rejected.v1"
 
@@ -310,7 +337,7 @@ class LineageEntry(Part):
 
 class SessionOpen(Message):
     """site → central: begin a session. The same message id again gets the same grant; every new attempt has a new
-    id.
+    id. The site speaks every protocol from `oldest_protocol_version` (if absent, this one alone) to `protocol_version`.
     """
 
     type = "session.open.v1"
@@ -318,6 +345,7 @@ class SessionOpen(Message):
     install_id: str
     kind: Kind
     protocol_version: int
+    oldest_protocol_version: int | None = None
     rules_version: str
     lineage: list[LineageEntry]
     cursor: Count
@@ -563,7 +591,7 @@ SessionRefused.model_rebuild()
 SCHEMA: dict[str, type[Message]] = {
     model.type: model
     for model in (
-        ChangeSubmitted, ChangeAccepted, ChangeRejected, ValidationRequested, ValidationCompleted,
+        ChangeSubmitted, ConflictDecided, ChangeAccepted, ChangeRejected, ValidationRequested, ValidationCompleted,
         SyncRequested, SyncStarted, SyncProgressed, SyncCompleted, SyncRefused, SyncFailed,
         PullRequested, PullStarted, PullProgressed, PullCompleted, PullRefused, PullFailed,
         SchoolRegister, SchoolRegistered, SessionOpen, SessionGranted, SessionRefusal, SessionFetch, SessionPage,

@@ -181,9 +181,10 @@ def read(model: type[M], data: dict[str, Any]) -> M:
     """`data` as `model`. Raises MessageRefused MSG-09 or MSG-10, naming the first field that is wrong, never its
     value.
     """
-    changes = data.get("changes")
-    if isinstance(changes, list) and len(changes) > MAX_CHANGES:
-        raise MessageRefused("MSG-10", f"{len(changes)} changes")
+    for name in ("changes", "decisions"):
+        given = data.get(name)
+        if isinstance(given, list) and len(given) > MAX_CHANGES:
+            raise MessageRefused("MSG-10", f"{len(given)} {name}")
     try:
         return model.model_validate(data)
     except ValidationError as error:

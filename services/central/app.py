@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from services import topology, wire
 from services.broker import Handlers
@@ -18,6 +18,8 @@ from services.central.schools import ensure_incarnation
 from services.central.speaking import Announce
 from services.database import Database
 from services.intake import Answers
+from services.rules import RULES_VERSION
+from services.rules.versions import is_older, is_version
 from services.runtime import Service
 from services.settings import ServiceSettings
 
@@ -34,6 +36,16 @@ class Settings(ServiceSettings):
     page_bytes: int = Field(
         1024 * 1024, description="Bytes of canonical text in one page, at most (one record always fits)"
     )
+    rules_for_sync: str | None = Field(
+        None, description="The oldest rule set (2026.1 …) that a site may sync with, SYN-03; it may pull with any"
+    )
+
+    @field_validator("rules_for_sync")
+    @classmethod
+    def _known_here(cls, value: str | None) -> str | None:
+        if value is not None and (not is_version(value) or is_older(RULES_VERSION, value)):
+            raise ValueError(f"not a rule set that this release has: the newest is {RULES_VERSION}")
+        return value
 
 
 def build(settings: Settings) -> Service:
@@ -79,4 +91,10 @@ class _Life:
 
 
 def _bounds(settings: Settings) -> Bounds:
-    return Bounds(settings.batch_records, settings.batch_bytes, settings.page_records, settings.page_bytes)
+    return Bounds(
+        batch_records=settings.batch_records,
+        batch_bytes=settings.batch_bytes,
+        page_records=settings.page_records,
+        page_bytes=settings.page_bytes,
+        rules_for_sync=settings.rules_for_sync,
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 from services import topology
 from services.broker import Handlers, PublishRefused
-from services.central import history, pushing, receipts, registry, schools
+from services.central import history, pushing, receipts, registry, schools, versions
 from services.central.gauges import Counters
 from services.central.identifiers import code_hash, uuid7
 from services.central.registry import Page, Stored
@@ -25,7 +25,6 @@ from services.entities import SPECS
 from services.errors import MessageRefused
 from services.intake import Answers
 from services.messages import (
-    PROTOCOL_VERSION,
     SCHEMA,
     Covered,
     EntityDigest,
@@ -58,12 +57,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much crosses at once: a batch that central takes, and a page that it gives."""
+    """What central admits: a batch that it takes, a page that it gives, the oldest rules that may sync (None: any)."""
 
     batch_records: int = 500
     batch_bytes: int = 1024 * 1024
     page_records: int = 1000
     page_bytes: int = 1024 * 1024
+    rules_for_sync: str | None = None
 
 
 def exchange_handlers(
@@ -180,7 +180,7 @@ async def _open(transaction: Transaction, event: Event[SessionOpen], bounds: Bou
     if school is None or school.install_id is None:
         return SessionRefusal(problem=problem("SYN-11"))
     check_site(school, event)
-    refused = _refusal(school, asked)
+    refused = _refusal(school, asked) or versions.misfit(asked, bounds.rules_for_sync)
     if refused:
         return SessionRefusal(problem=refused)
     if (school.session_open_id, school.session_sender) == (event.id, event.sender):
@@ -203,8 +203,6 @@ async def _open(transaction: Transaction, event: Event[SessionOpen], bounds: Bou
 def _refusal(school: School, asked: SessionOpen) -> Problem | None:
     if asked.install_id != school.install_id:
         return problem("SYN-06")
-    if asked.protocol_version != PROTOCOL_VERSION:
-        return problem("SYN-03", version=f"protokol {PROTOCOL_VERSION}")
     return None
 
 

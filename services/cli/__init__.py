@@ -2,6 +2,7 @@
 
 commands  all of them, and how each ends
 school    publish, validate, sync, pull, status, register
+conflicts see and decide them
 officer   central's officers
 ops       serve, migrate, topology, dead
 local     demo, up, sample: everything on one machine

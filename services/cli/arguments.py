@@ -27,8 +27,15 @@ def _name(value: str) -> str:
 
 Npsn = Annotated[str, typer.Argument(metavar="NPSN", help="The school's NPSN", callback=_npsn)]
 OptionalNpsn = Annotated[str | None, typer.Argument(metavar="NPSN", help="The school's NPSN", callback=_npsn)]
-Entity = Annotated[str, typer.Argument(metavar="ENTITY", help="The entity: peserta_didik, ptk … (docs/entities.md)")]
-RecordId = Annotated[str, typer.Argument(metavar="RECORD_ID", help="The record's id, a lower-case UUID")]
+Entity = Annotated[
+    str, typer.Argument(metavar="ENTITY", help="The entity: peserta_didik, ptk … (docs/entities.md)", callback=_name)
+]
+RecordId = Annotated[
+    str, typer.Argument(metavar="RECORD_ID", help="The record's id, a lower-case UUID", callback=_name)
+]
+ConflictField = Annotated[
+    str, typer.Argument(metavar="FIELD", help="The field in conflict; '*' for the record as a whole", callback=_name)
+]
 RowId = Annotated[int, typer.Argument(metavar="ID", min=1, max=LARGEST, help="The id that `selaras dead list` shows")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
 Wait = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ import typer
 from services import topology
 from services.cli import files, show
 from services.cli.arguments import AsJson, By, Code, Npsn, OptionalNpsn, Wait
-from services.cli.client import NoAnswer, at_site, reach
+from services.cli.client import Client, NoAnswer, at_site, reach
 from services.cli.outcomes import FAILED, NOT_SET_UP, REFUSED, USAGE, Stop
 from services.cli.settings import CommandSettings
 from services.database import Database
@@ -79,7 +79,7 @@ def publish(
     if json:
         show.as_json([{"type": a.type, **a.model_dump()} for a in answers])
     else:
-        _show_answers(accepted, answers)
+        show_answers(accepted, answers)
     if rejections:
         raise Stop("", REFUSED)
 
@@ -93,13 +93,18 @@ async def _publish(
         for changes in files.in_events(given):
             event = ChangeSubmitted(actor=Actor(id=actor, role="operator"), changes=changes)
             asked[await client.publish(topology.CHANGES, f"change.{npsn}", event)] = len(changes)
-        answers: dict[tuple[str, str], ChangeAccepted | ChangeRejected] = {}  # what is announced again counts once
-        async for heard in client.events(None, seconds=wait):
-            answer = heard.data
-            if isinstance(answer, ChangeAccepted | ChangeRejected) and answer.cause.id in asked:
-                answers[answer.cause.id, answer.type] = answer
-                if sum(_covered(one, asked[one.cause.id]) for one in answers.values()) >= len(given):
-                    break
+        return await answers_to(client, asked, wait)
+
+
+async def answers_to(client: Client, asked: Mapping[str, int], wait: float) -> list[ChangeAccepted | ChangeRejected]:
+    """The answers to events of so many changes or decisions, by event id: at most one of each kind to an event."""
+    answers: dict[tuple[str, str], ChangeAccepted | ChangeRejected] = {}  # what is announced again counts once
+    async for heard in client.events(None, seconds=wait):
+        answer = heard.data
+        if isinstance(answer, ChangeAccepted | ChangeRejected) and answer.cause.id in asked:
+            answers[answer.cause.id, answer.type] = answer
+            if sum(_covered(one, asked[one.cause.id]) for one in answers.values()) >= sum(asked.values()):
+                break
     return list(answers.values())
 
 
@@ -108,7 +113,8 @@ def _covered(answer: ChangeAccepted | ChangeRejected, changes: int) -> int:
     return changes if isinstance(answer, ChangeRejected) and answer.problems else len(answer.changes)
 
 
-def _show_answers(accepted: int | None, answers: Sequence[ChangeAccepted | ChangeRejected]) -> None:
+def show_answers(accepted: int | None, answers: Sequence[ChangeAccepted | ChangeRejected]) -> None:
+    """How many changes or decisions were stored, which were not and why, and the school after them."""
     if accepted is not None:
         show.line(f"{accepted} perubahan tersimpan · stored")
     for answer in answers:
@@ -139,7 +145,7 @@ def validate(npsn: Npsn, wait: Wait = 60.0, json: AsJson = False) -> None:
         if json:
             show.as_json({"type": verdict.type, **verdict.model_dump()})
         else:
-            _show_answers(None, [verdict])
+            show_answers(None, [verdict])
         raise Stop("", REFUSED)
     if json:
         listed = [{"severity": f.severity.value, **_blocking(f)} for f in found]
@@ -239,7 +245,10 @@ def show_completed(end: SessionCompleted) -> None:
             f"a pull is NOT a sync: {end.unsent} changes are not sent yet"
         )
     if end.outcome == "needs_review":
-        show.console.print("[yellow]Ada konflik atau penolakan yang perlu dilihat: selaras validate[/]")
+        show.console.print(
+            "[yellow]Ada konflik atau penolakan yang perlu dilihat[/] · conflicts or refusals to look at: "
+            f"selaras conflicts {receipt['npsn']}, selaras validate {receipt['npsn']}"
+        )
     elif end.kind == "sync" and end.unsent:
         show.console.print(f"[yellow]{end.unsent} perubahan diketik selama sinkronisasi, belum terkirim[/]")
 

@@ -16,6 +16,7 @@ from services import wire
 from services.errors import CentralAway, SelarasError
 from services.link.channel import Channel
 from services.messages import (
+    OLDEST_PROTOCOL_VERSION,
     PROTOCOL_VERSION,
     Blocking,
     LineageEntry,
@@ -107,6 +108,7 @@ class Session:
                 install_id=school.install_id,
                 kind=self.job.kind,  # type: ignore[arg-type]
                 protocol_version=PROTOCOL_VERSION,
+                oldest_protocol_version=OLDEST_PROTOCOL_VERSION,
                 rules_version=RULES_VERSION,
                 lineage=[LineageEntry.model_validate(entry) for entry in school.lineage],
                 cursor=school.cursor,

@@ -1,19 +1,22 @@
-"""An operator's changes into the replica: decided, stored and judged in the caller's one transaction.
+"""An operator's changes and decisions into the replica: decided, stored and judged in the caller's one transaction.
 
 The lock on the school's row is the order of a school's changes: nobody else writes its records meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from services.database import Transaction
-from services.messages import Counts, FieldsChange, Rejected, Stored
-from services.replica import records
+from services.exchange.absorb import Replicated
+from services.messages import Counts, DecidedConflict, FieldsChange, Rejected, Stored
+from services.replica import conflicts, records
+from services.replica.choosing import choose
 from services.replica.deciding import SHOWN_NAME_LENGTH, Decision, decide, referred, touched
 from services.replica.judging import Verdict, current
+from services.replica.records import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +35,39 @@ async def lock(transaction: Transaction, npsn: str) -> bool:
     return row is not None
 
 
-async def take_in(transaction: Transaction, npsn: str, changes: Sequence[FieldsChange], today: date) -> TakenIn:
+async def take_in(
+    transaction: Transaction, npsn: str, changes: Sequence[FieldsChange], today: date, actor: str
+) -> TakenIn:
     """Store the changes that may be made, and say what the rules think of them. The caller has called `lock`."""
     held = await records.read(transaction, npsn, touched(changes))
     known = await records.present(transaction, npsn, referred(changes))
-    decision = decide(changes, held, known)
+    return await _store(transaction, npsn, changes, held, decide(changes, held, known), today, actor)
+
+
+async def take_decisions(
+    transaction: Transaction, npsn: str, decisions: Sequence[DecidedConflict], today: date, actor: str
+) -> TakenIn:
+    """Store the decisions of conflicts that hold, and say what the rules think now. The caller has called `lock`."""
+    held = await records.read(transaction, npsn, {(one.entity, one.record_id) for one in decisions})
+    return await _store(transaction, npsn, decisions, held, choose(decisions, held), today, actor)
+
+
+async def _store(
+    transaction: Transaction,
+    npsn: str,
+    given: Sequence[FieldsChange] | Sequence[DecidedConflict],
+    held: Mapping[Key, Replicated],
+    decision: Decision,
+    today: date,
+    actor: str,
+) -> TakenIn:
     if decision.records:
+        await conflicts.note_settled(transaction, npsn, held, decision.records, actor)
         await records.write(transaction, npsn, decision.records)
+        await records.drop_refusals(transaction, npsn)
         await records.touch(transaction, npsn)
     verdict = await current(transaction, npsn, today)
-    return _taken_in(changes, decision, verdict, await counts(transaction, npsn, verdict))
+    return _taken_in(given, decision, verdict, await counts(transaction, npsn, verdict))
 
 
 async def counts(transaction: Transaction, npsn: str, verdict: Verdict) -> Counts:
@@ -50,7 +76,9 @@ async def counts(transaction: Transaction, npsn: str, verdict: Verdict) -> Count
     return Counts(invalid=verdict.invalid, warning=verdict.warning, pending=pending)
 
 
-def _taken_in(changes: Sequence[FieldsChange], decision: Decision, verdict: Verdict, after: Counts) -> TakenIn:
+def _taken_in(
+    changes: Sequence[FieldsChange] | Sequence[DecidedConflict], decision: Decision, verdict: Verdict, after: Counts
+) -> TakenIn:
     broken: dict[records.Key, dict[str, None]] = {}
     for finding in verdict.findings:
         broken.setdefault((finding.entity, finding.record_id), {})[finding.rule] = None

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Literal
 
 from services.database import Transaction, columns, from_json, to_json
-from services.replica.records import live
-from services.rules import CONFLICT, DELETED_CONFLICT, RULES_VERSION, Finding, Severity, school_findings
-
-WHOLE_RECORD = "*"
-"""A conflict's field when one side deleted what the other edited."""
+from services.exchange.change import WHOLE
+from services.messages import Problem
+from services.replica import conflicts, records
+from services.replica.conflicts import OpenConflict, shown
+from services.rules import (
+    CONFLICT,
+    DELETED_CONFLICT,
+    REFUSED,
+    RULES_VERSION,
+    Finding,
+    Rule,
+    Severity,
+    school_findings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,8 @@ class Verdict:
 async def judge(transaction: Transaction, npsn: str, today: date) -> Verdict:
     """Judge the school as it is now, and store the verdict with its findings."""
     revision = int(await transaction.value("SELECT revision FROM school WHERE npsn = :npsn FOR UPDATE", npsn=npsn))
-    found = [*await _conflicts(transaction, npsn), *school_findings(await live(transaction, npsn), npsn, today)]
+    of_rules = school_findings(await records.live(transaction, npsn), npsn, today)
+    found = [*await _of_the_exchange(transaction, npsn), *of_rules]
     invalid = {(f.entity, f.record_id) for f in found if f.severity is Severity.INVALID}
     warned = {(f.entity, f.record_id) for f in found} - invalid
     verdict = Verdict(revision, RULES_VERSION, today, len(invalid), len(warned), found)
@@ -92,27 +102,40 @@ async def findings(
     return [Finding(r.rule, Severity(r.severity), r.entity, r.record_id, r.field, from_json(r.params)) for r in rows]
 
 
-async def _conflicts(transaction: Transaction, npsn: str) -> list[Finding]:
-    """A finding for each field on which operator and central disagree (SYN-12 at the gate), with central's value."""
-    rows = await transaction.rows(
-        """
-        SELECT entity, record_id, field, CAST(base AS jsonb) ->> field AS theirs, base IS NULL AS deleted
-        FROM record, jsonb_array_elements_text(conflict -> 'fields') AS field
-        WHERE npsn = :npsn AND conflict IS NOT NULL ORDER BY entity, record_id, field
-        """,
-        npsn=npsn,
-    )
+async def _of_the_exchange(transaction: Transaction, npsn: str) -> list[Finding]:
+    """What stands between school and central: conflicts that wait for a person (SYN-12 at the gate), and what central
+    refused, in central's own words; that is a warning, for central may change its mind.
+    """
+    return [
+        *(_of_conflict(conflict, npsn) for conflict in await conflicts.waiting(transaction, npsn)),
+        *(
+            _of_refusal(entity, record_id, why)
+            for (entity, record_id), findings in (await records.refused(transaction, npsn)).items()
+            for why in findings
+        ),
+    ]
 
-    def finding(row: Any) -> Finding:
-        if row.field == WHOLE_RECORD:
-            where = "dihapus di pusat · deleted at central" if row.deleted else "diubah di pusat · changed at central"
-            return Finding(
-                DELETED_CONFLICT.code, DELETED_CONFLICT.severity, row.entity, row.record_id, None, {"theirs": where}
-            )
-        theirs = {"theirs": row.theirs or "–"}
-        return Finding(CONFLICT.code, CONFLICT.severity, row.entity, row.record_id, row.field, theirs)
 
-    return [finding(row) for row in rows]
+def _of_conflict(conflict: OpenConflict, npsn: str) -> Finding:
+    command = conflict.command(npsn)
+    if conflict.field == WHOLE:
+        gone = conflict.theirs is None
+        where = "dihapus di pusat · deleted at central" if gone else "diubah di pusat · changed at central"
+        return _finding(DELETED_CONFLICT, conflict.entity, conflict.record_id, None, theirs=where, command=command)
+    theirs = shown(conflict.theirs)
+    return _finding(CONFLICT, conflict.entity, conflict.record_id, conflict.field, theirs=theirs, command=command)
+
+
+def _of_refusal(entity: str, record_id: str, why: Problem) -> Finding:
+    return _finding(
+        REFUSED, entity, record_id, why.field,
+        central_code=why.code, central_id=why.text_id, central_en=why.text_en,
+        central_next_id=why.next_id.rstrip("."), central_next_en=why.next_en.rstrip("."),
+    )  # fmt: skip
+
+
+def _finding(rule: Rule, entity: str, record_id: str, field: str | None, **params: str) -> Finding:
+    return Finding(rule.code, rule.severity, entity, record_id, field, params)
 
 
 async def _store(transaction: Transaction, npsn: str, verdict: Verdict) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from services.database import Transaction, columns, from_json, to_json
 from services.exchange import canonical
 from services.exchange.absorb import Base, Conflict, Overruled, Replicated, Sent
+from services.messages import Problem
 
 Key = tuple[str, str]
 """(entity, record_id)."""
@@ -58,6 +59,15 @@ async def sent(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
     return {(row.entity, row.record_id): _record(row) for row in rows}
 
 
+async def in_conflict(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
+    """Every record with a conflict that waits for a person, by entity and record."""
+    rows = await transaction.rows(
+        f"SELECT {_SELECTED} FROM record r WHERE npsn = :npsn AND conflict IS NOT NULL ORDER BY entity, record_id",  # noqa: S608
+        npsn=npsn,
+    )
+    return {(row.entity, row.record_id): _record(row) for row in rows}
+
+
 async def write(transaction: Transaction, npsn: str, records: Mapping[Key, Replicated]) -> None:
     """Store the records as they are; one of which nothing is left loses its row."""
     kept = {key: record for key, record in records.items() if not record.gone}
@@ -77,20 +87,32 @@ async def write(transaction: Transaction, npsn: str, records: Mapping[Key, Repli
         )
 
 
+async def refused(transaction: Transaction, npsn: str) -> dict[Key, list[Problem]]:
+    """Central's findings with each pending record that it refused last, by entity and record."""
+    rows = await transaction.rows(
+        """
+        SELECT entity, record_id, refusal FROM record
+        WHERE npsn = :npsn AND pending AND refusal IS NOT NULL ORDER BY entity, record_id
+        """,
+        npsn=npsn,
+    )
+    return {(r.entity, r.record_id): [Problem.model_validate(one) for one in from_json(r.refusal)] for r in rows}
+
+
 async def note_refusals(
     transaction: Transaction, npsn: str, refusals: Mapping[Key, Sequence[Mapping[str, Any]] | None]
-) -> None:
-    """Keep central's findings with the records it refused; None takes an older refusal off."""
+) -> int:
+    """Keep central's findings with the records it refused; None takes an older refusal off. The number that changed."""
     keys = list(refusals)
     if not keys:
-        return
-    await transaction.run(
+        return 0
+    return await transaction.run(
         """
-        UPDATE record r SET refusal = CAST(given.refusal AS jsonb)
+        UPDATE record r SET refusal = CASE WHEN r.pending THEN CAST(given.refusal AS jsonb) END
         FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:refusals AS text[]))
              AS given (entity, record_id, refusal)
         WHERE r.npsn = :npsn AND r.entity = given.entity AND r.record_id = given.record_id
-          AND r.refusal IS DISTINCT FROM CAST(given.refusal AS jsonb)
+          AND r.refusal IS DISTINCT FROM CASE WHEN r.pending THEN CAST(given.refusal AS jsonb) END
         """,
         npsn=npsn,
         **_arrays(keys),
@@ -98,15 +120,29 @@ async def note_refusals(
     )
 
 
-async def log_overruled(transaction: Transaction, npsn: str, entries: Sequence[tuple[Key, Overruled, int]]) -> None:
-    """Keep both values of each field in which central's replaced the operator's: (record, values, its version)."""
+async def drop_refusals(transaction: Transaction, npsn: str) -> int:
+    """Take the refusal off what is not to be sent any more; the number of records."""
+    return await transaction.run(
+        "UPDATE record SET refusal = NULL WHERE npsn = :npsn AND refusal IS NOT NULL AND NOT pending", npsn=npsn
+    )
+
+
+async def log_overruled(
+    transaction: Transaction,
+    npsn: str,
+    entries: Sequence[tuple[Key, Overruled, int]],
+    *,
+    how: str = "overruled",
+    actor: str | None = None,
+) -> None:
+    """Keep both values, for ever: (record, values, central's version), how it came about, and the person who chose."""
     if not entries:
         return
     keys = [key for key, _, _ in entries]
     await transaction.run(
         """
-        INSERT INTO overruled (npsn, entity, record_id, field, mine, theirs, version)
-        SELECT :npsn, entity, record_id, field, CAST(mine AS jsonb), CAST(theirs AS jsonb), version
+        INSERT INTO overruled (npsn, entity, record_id, field, mine, theirs, version, how, actor)
+        SELECT :npsn, entity, record_id, field, CAST(mine AS jsonb), CAST(theirs AS jsonb), version, :how, :actor
         FROM unnest(
             CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:fields AS text[]), CAST(:mine AS text[]),
             CAST(:theirs AS text[]), CAST(:versions AS bigint[])
@@ -118,11 +154,15 @@ async def log_overruled(transaction: Transaction, npsn: str, entries: Sequence[t
         mine=[to_json(overruled.mine) for _, overruled, _ in entries],
         theirs=[to_json(overruled.theirs) for _, overruled, _ in entries],
         versions=[version for _, _, version in entries],
+        how=how,
+        actor=actor,
     )
 
 
 async def touch(transaction: Transaction, npsn: str) -> int:
-    """Data or a conflict mark of the school changed: its new revision. A verdict about an older one counts no more."""
+    """Data, a conflict mark or a refusal of the school changed: its new revision. A verdict about an older one is
+    outdated.
+    """
     return int(
         await transaction.value(
             "UPDATE school SET revision = revision + 1 WHERE npsn = :npsn RETURNING revision", npsn=npsn

@@ -146,14 +146,14 @@ class Replica:
                 for key, change, verdict in zip(keys, changes, verdicts, strict=True)
                 if verdict.verdict != "refused" or verdict.carries
             }
-            changed = await _absorb(transaction, job.npsn, theirs, held)
-            await _note_refusals(transaction, job.npsn, dict(zip(keys, verdicts, strict=True)), held, theirs)
+            absorbed = await _absorb(transaction, job.npsn, theirs, held)
+            refused = await _note_refusals(transaction, job.npsn, dict(zip(keys, verdicts, strict=True)), held, theirs)
             await transaction.run(
                 """
                 UPDATE school SET highest_seq = greatest(highest_seq, :head), revision = revision + :changed
                 WHERE npsn = :npsn
                 """,
-                npsn=job.npsn, head=head_seq, changed=int(changed),
+                npsn=job.npsn, head=head_seq, changed=int(absorbed or refused),
             )  # fmt: skip
 
     async def standing(self, job: Job) -> Standing:
@@ -209,7 +209,7 @@ async def digests(transaction: Transaction, npsn: str) -> dict[str, tuple[int, b
 async def _absorb(
     transaction: Transaction, npsn: str, theirs: Mapping[Key, Sequence[Base]], held: Mapping[Key, Replicated]
 ) -> bool:
-    """Merge what central holds, version by version, into the records; True if data or a conflict mark changed."""
+    """Merge what central holds, version by version, into the records. Did data, a mark or a refusal change?"""
     after: dict[Key, Replicated] = {}
     overruled: list[tuple[Key, Overruled, int]] = []
     changed = False
@@ -223,7 +223,8 @@ async def _absorb(
         after[key] = record
     await records.write(transaction, npsn, after)
     await records.log_overruled(transaction, npsn, overruled)
-    return changed
+    dropped = await records.drop_refusals(transaction, npsn)
+    return changed or dropped > 0
 
 
 def _shown(row: PageRow, held: Replicated | None) -> list[Base]:
@@ -283,15 +284,16 @@ async def _note_refusals(
     verdicts: Mapping[Key, RecordVerdict],
     held: Mapping[Key, Replicated],
     absorbed: Mapping[Key, Sequence[Base]],
-) -> None:
-    """Keep central's findings with what it refused; any other verdict takes an older refusal off."""
+) -> bool:
+    """Keep central's findings with what it refused; any other verdict takes an older refusal off. Did any change?"""
     refused = {key: verdict for key, verdict in verdicts.items() if verdict.verdict == "refused"}
     await records.write(transaction, npsn, {key: clear_sent(held[key]) for key in refused if key not in absorbed})
-    await records.note_refusals(
+    changed = await records.note_refusals(
         transaction,
         npsn,
         {key: [f.model_dump() for f in refused[key].findings] if key in refused else None for key in verdicts},
     )
+    return changed > 0
 
 
 async def _counts(transaction: Transaction, npsn: str) -> tuple[int, int, int]:
@@ -299,7 +301,7 @@ async def _counts(transaction: Transaction, npsn: str) -> tuple[int, int, int]:
         """
         SELECT count(*) FILTER (WHERE pending AND conflict IS NULL) AS unsent,
                count(*) FILTER (WHERE conflict IS NOT NULL) AS held,
-               count(*) FILTER (WHERE refusal IS NOT NULL) AS refused
+               count(*) FILTER (WHERE pending AND refusal IS NOT NULL) AS refused
         FROM record WHERE npsn = :npsn AND (pending OR conflict IS NOT NULL)
         """,
         npsn=npsn,

@@ -4,7 +4,7 @@ Read `catalogue.py` for the rules in words, the file of a tab for their conditio
 `reference.py` for the reference data they stand on. `docs/rules.md` is generated from the catalogue.
 """
 
-from services.rules.catalogue import CATALOGUE, CONFLICT, DELETED_CONFLICT, RULES_VERSION, Rule, Severity
+from services.rules.catalogue import CATALOGUE, CONFLICT, DELETED_CONFLICT, REFUSED, RULES_VERSION, Rule, Severity
 from services.rules.findings import AWAITED_CHANNEL, CHANGING_CHANNEL, Context, Finding
 from services.rules.judge import record_findings, school_findings
 from services.rules.reference import active_semester, school_year
@@ -15,6 +15,7 @@ __all__ = [
     "CHANGING_CHANNEL",
     "CONFLICT",
     "DELETED_CONFLICT",
+    "REFUSED",
     "RULES_VERSION",
     "Context",
     "Finding",

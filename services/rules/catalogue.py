@@ -16,7 +16,10 @@ from typing import Literal
 from services.entities import Tab
 
 RULES_VERSION = "2026.1"
-"""Moves with every change of a condition, a severity or the reference data: a verdict is about one version."""
+"""Moves with every change of a condition, a severity or the reference data: a verdict is about one version.
+
+Year and number; which of two is newer: `services.rules.versions`.
+"""
 
 
 class Severity(StrEnum):
@@ -567,8 +570,8 @@ CONFLICT = Rule(
     condition="school and central both changed the field since they last agreed",
     text_id="{label}: sekolah dan pusat berbeda (di pusat: {theirs})",
     text_en="{label}: school and central disagree (at central: {theirs})",
-    todo_id="Ketik nilai yang benar pada isian ini, lalu sinkronkan lagi.",
-    todo_en="Type the right value into this field, then sync again.",
+    todo_id="Putuskan dengan: {command}, atau ketik nilai yang benar; lalu sinkronkan lagi.",
+    todo_en="Decide with: {command}, or type the right value; then sync again.",
     source="P",
 )
 
@@ -580,10 +583,26 @@ DELETED_CONFLICT = Rule(
     condition="one side deleted the record and the other changed it since they last agreed",
     text_id="{label}: dihapus di satu sisi, diubah di sisi lain ({theirs})",
     text_en="{label}: deleted on one side, changed on the other ({theirs})",
-    todo_id="Ubah data ini sekali lagi bila tetap ada, atau hapus; lalu sinkronkan lagi.",
-    todo_en="Change the record once more if it stays, or delete it; then sync again.",
+    todo_id="Putuskan dengan: {command}; lalu sinkronkan lagi.",
+    todo_en="Decide with: {command}; then sync again.",
     source="P",
 )
 
-EXPLAINED: Mapping[str, Rule] = MappingProxyType({**CATALOGUE, **{r.code: r for r in (CONFLICT, DELETED_CONFLICT)}})
+REFUSED = Rule(
+    code="TOLAK-01",
+    severity=Severity.WARNING,
+    tab=None,
+    scope="record",
+    condition="central refused the record when it was last sent; gone with central's next verdict",
+    text_id="Ditolak pusat, {central_code}: {central_id}",
+    text_en="Refused by central, {central_code}: {central_en}",
+    todo_id="{central_next_id}. Dikirim sekali lagi pada setiap sinkronisasi.",
+    todo_en="{central_next_en}. It is sent once more with every sync.",
+    source="P",
+)
+
+OF_THE_EXCHANGE = (CONFLICT, DELETED_CONFLICT, REFUSED)
+"""What no rule finds, but the exchange: it stands among the findings, so that an operator has one list."""
+
+EXPLAINED: Mapping[str, Rule] = MappingProxyType({**CATALOGUE, **{r.code: r for r in OF_THE_EXCHANGE}})
 """Every code that a finding may have: also of conflicts, which only the replica sees, for it holds both sides."""

@@ -1,4 +1,4 @@
-"""What the validator takes from the broker: operators' changes, and requests to judge a school.
+"""What the validator takes from the broker: operators' changes and decisions, and requests to judge a school.
 
 Claim, decide, write, commit, announce; the acknowledgement comes after. A redelivered event finds its answer stored and
 announces it again, under the same id.
@@ -6,7 +6,7 @@ announces it again, under the same id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from typing import Any
 
@@ -22,6 +22,7 @@ from services.messages import (
     ChangeAccepted,
     ChangeRejected,
     ChangeSubmitted,
+    ConflictDecided,
     Message,
     Problem,
     ValidationCompleted,
@@ -35,6 +36,8 @@ from services.wire import Event
 
 ROLE = "operator"
 """Whose changes the validator takes."""
+TakeIn = Callable[[Transaction, str], Awaitable[changes.TakenIn]]
+"""Store what an event asks, as the person who asks it."""
 
 
 def handlers(
@@ -49,13 +52,28 @@ def handlers(
     @take.on(topology.VALIDATOR_CHANGES, ChangeSubmitted)
     async def on_change_submitted(event: Event[ChangeSubmitted]) -> None:
         """Take an operator's changes into the replica and say what the rules think of them."""
+        await _take(event, lambda t, actor: changes.take_in(t, event.subject, event.data.changes, today(), actor))
+
+    @take.on(topology.VALIDATOR_CHANGES, ConflictDecided)
+    async def on_conflict_decided(event: Event[ConflictDecided]) -> None:
+        """Take an operator's decisions of conflicts into the replica and say what the rules think of it now."""
+        await _take(
+            event, lambda t, actor: changes.take_decisions(t, event.subject, event.data.decisions, today(), actor)
+        )
+
+    async def _take(event: Event[ChangeSubmitted] | Event[ConflictDecided], work: TakeIn) -> None:
         _one_school(event, "change")
         async with replica.transaction() as transaction:
             account = await _speaks_for(transaction, event.sender, event.subject)
-            answer = await _answer(transaction, event, account)
+            answer = await _answer(transaction, event, account, work)
         await announce(publisher, asked_by(event), answer)
 
-    async def _answer(transaction: Transaction, event: Event[ChangeSubmitted], account: Account) -> Sequence[Message]:
+    async def _answer(
+        transaction: Transaction,
+        event: Event[ChangeSubmitted] | Event[ConflictDecided],
+        account: Account,
+        work: TakeIn,
+    ) -> Sequence[Message]:
         cause = _cause(event)
         if not await changes.lock(transaction, event.subject):
             return [ChangeRejected(cause=cause, problems=[problem("UBAH-08")])]
@@ -68,7 +86,7 @@ def handlers(
             return [SCHEMA[name].model_validate(data) for name, data in before.messages]
         if ROLE not in account.acts_as(_role(event.data.actor)):
             return [ChangeRejected(cause=cause, problems=[problem("UBAH-11")])]
-        answer = _said(cause, await changes.take_in(transaction, event.subject, event.data.changes, today()))
+        answer = _said(cause, await work(transaction, _actor(event.data.actor, account)))
         await Answers.keep(transaction, *key, [(message.type, message.model_dump()) for message in answer])
         return answer
 
@@ -130,6 +148,11 @@ def _cause(event: Event[Any]) -> Cause:
 
 def _role(actor: Actor | None) -> str | None:
     return None if actor is None else actor.role
+
+
+def _actor(actor: Actor | None, account: Account) -> str:
+    """The person behind an event, as it is logged."""
+    return actor.id if actor is not None and account.names_people else account.user_name
 
 
 def _said(cause: Cause, taken: changes.TakenIn) -> list[Message]:

@@ -135,7 +135,7 @@ class Desk:
         self.counters = Counters(self.metrics, "pusat")
         self.rewire()
 
-    def rewire(self, **bounds: int) -> None:
+    def rewire(self, **bounds: Any) -> None:
         """Central anew, with other bounds."""
         self.bounds = replace(self.bounds, **bounds)
         self.handlers: Handlers = handlers(

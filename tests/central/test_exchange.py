@@ -8,6 +8,7 @@ import pytest
 
 from services.errors import BrokerAway, MessageRefused
 from services.messages import (
+    PROTOCOL_VERSION,
     SchoolRegister,
     SchoolRegistered,
     SessionBehind,
@@ -74,7 +75,7 @@ async def test_open_is_refused_with_the_code_that_fits(desk: Desk) -> None:
     assert await refused(npsn=OTHER) == "SYN-11"
     assert await refused(install_id="another") == "SYN-06"
     assert await refused(protocol_version=0) == "SYN-03"
-    assert await refused(protocol_version=2) == "SYN-03"
+    assert await refused(protocol_version=PROTOCOL_VERSION + 1) == "SYN-23"
     assert (await desk.head()).session == 0
 
 

@@ -87,7 +87,6 @@ ASKS_FOR = {
     "sync 99000010": "SELARAS_AMQP_URL",
     "validate 99000010": "SELARAS_SITE_DATABASE_URL",
     "register 99000010 --code K": "SELARAS_CENTRAL_AMQP_URL",
-    "officer confirm 99000010 ptk x --version 1": "SELARAS_OFFICER_AMQP_URL",
     "migrate": "SELARAS_CENTRAL_DATABASE_URL",
     "serve central": "SELARAS_CENTRAL_DATABASE_URL",
 }

@@ -165,24 +165,25 @@ async def test_a_clean_school_validates_and_syncs_to_the_root_of_both_sides(
     assert ROOT.findall(synced.out) == [here.root] == [centre.root]
 
     again, pulled, status, as_json = await terminal.all(
-        f"sync {school.npsn} --json", f"pull {school.npsn}", f"status {school.npsn}", f"status {school.npsn} --json"
+        f"sync {school.npsn} --json",
+        f"pull {school.npsn} --json",
+        f"status {school.npsn}",
+        f"status {school.npsn} --json",
     )
     assert [said.code for said in (again, pulled, status, as_json)] == [0, 0, 0, 0]
     assert (again.json["type"], again.json["outcome"]) == ("sync.completed.v1", "completed")
     assert again.json["receipt"]["root"] == here.root
-    assert "Tarik data selesai · pulled: 0 diterima, 0 dikirim" in pulled.out
+    assert (pulled.json["type"], pulled.json["received"], pulled.json["unsent"]) == ("pull.completed.v1", 0, 0)
     assert ROOT.findall(status.out) == [here.root], "a root is never broken over two lines"
     assert (as_json.json["npsn"], as_json.json["pending"], as_json.json["root"]) == (school.npsn, 0, here.root)
     assert as_json.json["last_sync_at"][10] == "T"
 
 
 async def test_an_operator_may_not_sync(terminal: Terminal, school: School) -> None:
-    told, as_json = await terminal.all(
-        f"sync {school.npsn} --role operator", f"sync {school.npsn} --role operator --json"
-    )
-    assert (told.code, as_json.code) == (3, 3)
-    assert told.out.startswith("SYN-02 Sinkronisasi hanya dapat dilakukan oleh akun Kepala Sekolah · ")
-    assert (as_json.json["type"], as_json.json["problem"]["code"]) == ("sync.refused.v1", "SYN-02")
+    said = await terminal.selaras("sync", school.npsn, "--role", "operator")
+    assert said.code == 3
+    assert said.out.startswith("SYN-02 Sinkronisasi hanya dapat dilakukan oleh akun Kepala Sekolah · ")
+    assert "\n   → Minta Kepala Sekolah atau PLT menjalankan sinkronisasi · " in said.out
 
 
 async def test_a_blocked_school_gets_the_list_and_may_pull(terminal: Terminal, stage: Stage, school: School) -> None:
@@ -203,12 +204,10 @@ async def test_a_blocked_school_gets_the_list_and_may_pull(terminal: Terminal, s
     assert refused.out.startswith("SYN-01 Sinkronisasi tidak dapat dilakukan, masih ada 1 data invalid · ")
     assert where in refused.out
     assert [f["field"] for f in as_json.json["findings"]] == ["agama_id"]
+    assert pulled.out.startswith("Tarik data selesai · pulled: 0 diterima, 0 dikirim\n")
     assert "tarik data BUKAN sinkronisasi: 1 perubahan belum terkirim · a pull is NOT a sync" in pulled.out
 
-    pulled, told, status = await terminal.all(
-        f"pull {school.npsn} --json", f"status {school.npsn}", f"status {school.npsn} --json"
-    )
-    assert (pulled.json["type"], pulled.json["unsent"]) == ("pull.completed.v1", 1)
+    told, status = await terminal.all(f"status {school.npsn}", f"status {school.npsn} --json")
     assert "tarik data BUKAN sinkronisasi; 1 perubahan belum terkirim" in told.out
     assert (status.json["invalid"], status.json["pending"]) == (1, 1)
     assert status.json["badge"] == "tarik data BUKAN sinkronisasi; 1 perubahan belum terkirim"

@@ -22,7 +22,7 @@ CREATE TABLE school (
     highest_seq      bigint NOT NULL DEFAULT 0,             -- highest seq seen in any answer
     lineage          jsonb  NOT NULL DEFAULT '[]',          -- [{incarnation, head_seq}]
     marks            jsonb  NOT NULL DEFAULT '{}',          -- incarnation → last session that was gated here
-    revision         bigint NOT NULL DEFAULT 0,             -- counts every change of data or of a conflict mark
+    revision         bigint NOT NULL DEFAULT 0,             -- counts changes of data, conflict marks and refusals
     verdict_revision bigint,                                -- what the stored verdict is about
     verdict_rules    text,
     verdict_date     date,
@@ -63,6 +63,7 @@ OTHERS = (
     "CREATE INDEX record_pending ON record (npsn) WHERE pending",
     "CREATE INDEX record_sent ON record (npsn) WHERE is_sent",
     "CREATE INDEX record_conflict ON record (npsn) WHERE conflict IS NOT NULL",
+    "CREATE INDEX record_refusal ON record (npsn) WHERE refusal IS NOT NULL",
     """
     CREATE TABLE finding (
         npsn      text    NOT NULL,
@@ -86,6 +87,8 @@ OTHERS = (
         mine      jsonb,
         theirs    jsonb,
         version   bigint NOT NULL,
+        how       text   NOT NULL,                          -- overruled, decided mine, decided central
+        actor     text,                                     -- who decided
         at        timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (npsn, id)
     )
