@@ -13,17 +13,31 @@ troubles  other libraries' errors in one sentence
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 from services.cli.outcomes import INTERRUPTED
 
+STOPPED = "dihentikan · stopped\n"
+
 
 def main() -> None:
     """Run the command. The rest is imported only here: it takes a second, and Ctrl-C may come at any time."""
-    try:
-        from services.cli.commands import run
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt is signal.default_int_handler:  # else whoever started us wants it ignored
+        signal.signal(signal.SIGINT, _leave)
+    from services.cli.commands import run
 
+    signal.signal(signal.SIGINT, interrupt)
+    try:
         sys.exit(run())
     except KeyboardInterrupt:
-        sys.stderr.write("dihentikan · stopped\n")
+        sys.stderr.write(STOPPED)
         sys.exit(INTERRUPTED)
+
+
+def _leave(*_: object) -> None:
+    """While modules load there is nothing to tidy up, and an exception from here would come out of one of them."""
+    os.write(sys.stderr.fileno(), STOPPED.encode())
+    os._exit(INTERRUPTED)
