@@ -23,6 +23,7 @@ RUN_DIR = Path(os.environ.get("SELARAS_TEST_RUN_DIR") or Path(__file__).parent.p
 ENVIRONMENT = {
     "SELARAS_LEASE_SECONDS": "2",
     "SELARAS_ANSWER_SECONDS": "2",
+    "SELARAS_AFTER_SECONDS": "15",
     "SELARAS_BATCH_RECORDS": "10",
     "SELARAS_PAGE_RECORDS": "50",
 }

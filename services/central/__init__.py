@@ -3,6 +3,8 @@
 app             the settings and the wiring
 exchange        a site's requests: register, open, fetch, push, verify
 officers        officers' changes
+admission       which OPEN is granted: whose, and whether the site is an old copy or ahead of central
+line            how many sessions are live at once, and the line of those who wait
 administration  what an administrator does on the database itself: add a school, a new code, describe
 schools         the school's row: its lock, its registration, its live session, its last batch
 registry        the records: read, write, page, and the root over them
@@ -10,5 +12,5 @@ history         what was superseded: as of any seq, what a later hand hides
 receipts        statements that both sides are equal
 gauges          what central shows to Prometheus
 
-All SQL of central's database is here; every statement names one npsn, but for the gauges.
+All SQL of central's database is here; every statement names one npsn, but for the gauges and the line.
 """

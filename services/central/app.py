@@ -12,6 +12,7 @@ from services.broker import Handlers
 from services.calendar import today
 from services.central.exchange import Bounds, exchange_handlers
 from services.central.gauges import Counters, Gauges
+from services.central.line import Capacity
 from services.central.officers import officer_handlers
 from services.central.refusing import refusal_handlers
 from services.central.schools import ensure_incarnation
@@ -46,6 +47,14 @@ class Settings(ServiceSettings):
         if value is not None and (not is_version(value) or is_older(RULES_VERSION, value)):
             raise ValueError(f"not a rule set that this release has: the newest is {RULES_VERSION}")
         return value
+
+    live_sessions: int = Field(
+        500, ge=0, description="Sessions live at once; the next school is told when to come back. 0: any number"
+    )
+    live_seconds: float = Field(60.0, gt=0, description="A session that is not heard of for this long is not live")
+    slot_seconds: float = Field(
+        30.0, gt=0, description="Schools that do not fit are told to come back in rounds of this length"
+    )
 
 
 def build(settings: Settings) -> Service:
@@ -97,4 +106,5 @@ def _bounds(settings: Settings) -> Bounds:
         page_records=settings.page_records,
         page_bytes=settings.page_bytes,
         rules_for_sync=settings.rules_for_sync,
+        capacity=Capacity(settings.live_sessions, settings.live_seconds, settings.slot_seconds),
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter
 
 from services.central import overview
+from services.central.line import CAPACITY
 from services.database import Database
 from services.intake import Quarantine
-from services.messages import PushedChange, RecordVerdict
+from services.messages import Kind, PushedChange, RecordVerdict
 from services.metrics import StateGauge
 
-INVARIANTS = ("seq_without_holes", "version_known")
+INVARIANTS = ("seq_without_holes", "version_known", "nothing_forgotten")
 """The self-checks of protocol.md 7 that central makes."""
 
 
@@ -31,7 +33,11 @@ class Counters:
         self._violations = Counter(
             "selaras_central_invariant_violations", "Self-checks that failed", ["site", "invariant"], registry=registry
         )
-        for kind in ("sync", "pull"):
+        self._deferred = Counter(
+            "selaras_admission_deferred", "Schools told to come back", ["site", "reason"], registry=registry
+        )
+        self._deferred.labels(site, CAPACITY)
+        for kind in get_args(Kind):
             self._sessions.labels(site, kind)
         self._divergence.labels(site)
         for invariant in INVARIANTS:
@@ -40,6 +46,10 @@ class Counters:
     def began(self, kind: str) -> None:
         """A session was granted."""
         self._sessions.labels(self._site, kind).inc()
+
+    def deferred(self, reason: str) -> None:
+        """A school was told to come back."""
+        self._deferred.labels(self._site, reason).inc()
 
     def pushed(self, changes: Sequence[PushedChange], verdicts: Sequence[RecordVerdict], known: frozenset[str]) -> None:
         """A batch was taken. An entity that is not `known` is counted under one name, for its own is the sender's."""

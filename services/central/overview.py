@@ -1,4 +1,4 @@
-"""A look over all schools at once: the one place whose statements name no npsn."""
+"""A look over all schools at once: its statements name no npsn, as those of the line."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ CREATE TABLE school (
     session_sender   text,                                  -- the broker user that opened it
     session_open_id  text,                                  -- the id of the message that opened it
     session_at       timestamptz,
+    session_active_at timestamptz,                          -- when it was last heard of; NULL: proven equal, or none
     mark_incarnation text,                                  -- the last session that sent something
     mark_session     bigint,
     syncs            bigint NOT NULL DEFAULT 0,             -- completed
@@ -78,6 +79,14 @@ OTHERS = (
         written_at      timestamptz NOT NULL,
         PRIMARY KEY (npsn, entity, record_id, version),
         UNIQUE (npsn, seq)
+    )
+    """,
+    "CREATE INDEX school_active ON school (session_active_at) WHERE session_active_at IS NOT NULL",
+    """
+    CREATE TABLE slot (                                     -- the line of those who were told to wait
+        npsn       text        PRIMARY KEY,
+        ordinal    bigint      GENERATED ALWAYS AS IDENTITY,
+        expires_at timestamptz NOT NULL                     -- who does not come back loses the place
     )
     """,
     """
