@@ -25,6 +25,8 @@ ENVIRONMENT = {
     "SELARAS_ANSWER_SECONDS": "2",
     "SELARAS_BATCH_RECORDS": "10",
     "SELARAS_PAGE_RECORDS": "50",
+    "SELARAS_JUDGE_AFTER_SECONDS": "0.2",
+    "SELARAS_JUDGE_PER_MINUTE": "1200",
 }
 OTHERS = (
     *topology.link_users("lain"),  # another site
