@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from services.central import registry, residu
 from services.central.administration import add_school
 from services.database import Database
-from services.entities import SPECS, Fields, natural_key
+from services.entities import Fields, natural_key
 from services.messages import Message, OfficerChange, PushedChange, SchoolRegister, SchoolRegistered, SessionResult
 from tests.builders import TODAY, a_sekolah
 from tests.central.desk import Desk, Heard, expect, line
@@ -109,8 +109,3 @@ async def claimed(database: Database) -> set[tuple[str, str, str]]:
     """(npsn, kind, record_id) of every claim."""
     async with database.transaction() as transaction:
         return {(r.npsn, r.kind, r.record_id) for r in await transaction.rows("SELECT * FROM claim")}
-
-
-def known(fields: Iterable[str]) -> bool:
-    """Are these all fields of a residu?"""
-    return set(fields) <= set(SPECS["residu"].fields)

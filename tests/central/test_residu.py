@@ -439,18 +439,19 @@ async def test_a_school_that_appears_while_the_others_are_being_locked_is_not_le
 ) -> None:
     await a.put("peserta_didik", PUPIL_A, pupil())
     await b.put("peserta_didik", PUPIL_B, pupil())
-    locks, appeared = schools.lock, []
+    locks = schools.lock
+    appeared: list[str] = []
 
     async def lock(transaction: Transaction, npsn: str) -> schools.School | None:
         if npsn == B and not appeared and await backlog(a.database):
             appeared.append(C)
-            monkeypatch.setattr(residu.schools, "lock", locks)
+            monkeypatch.setattr(schools, "lock", locks)
             await c.put("peserta_didik", PUPIL_C, pupil())
             async with a.database.transaction() as other:  # its own follow-up is lost: the one at hand must do
                 await other.run("DELETE FROM follow_up WHERE npsn = :npsn", npsn=C)
         return await locks(transaction, npsn)
 
-    monkeypatch.setattr(residu.schools, "lock", lock)
+    monkeypatch.setattr(schools, "lock", lock)
     await settle(a.database)
     assert appeared == [C]
     assert await a.open_residu() == {("PD-08", PUPIL_A): f"{NAMES[B]}; {NAMES[C]}"}
@@ -471,7 +472,7 @@ async def test_a_crash_in_the_middle_of_a_follow_up_loses_nothing_and_leaves_no_
             raise RuntimeError(NIK)
         return written[-1]
 
-    monkeypatch.setattr(residu.registry, "write", dies)
+    monkeypatch.setattr(registry, "write", dies)
     assert await residu.follow_up_next(a.database, TODAY) == {}
     assert len(written) == 2
     assert (await a.residu(), await b.residu()) == ([], [])
