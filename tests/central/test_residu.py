@@ -217,6 +217,8 @@ async def test_a_number_of_more_schools_than_one_transaction_locks_reaches_all(
         await Neighbour.at(central, f"699001{n:02}", [line("peserta_didik", new_id(100 + n), pupil())])
         for n in range(5)
     ]
+    async with central.transaction() as transaction:
+        await transaction.run("DELETE FROM follow_up WHERE id < (SELECT max(id) FROM follow_up)")
     await settle(central)
     assert [await school.states() for school in town] == [["terbuka"]] * 5
     assert await backlog(central) == 0
@@ -421,10 +423,10 @@ async def test_a_change_that_is_under_way_is_waited_for_and_seen(a: Neighbour, b
     assert (await a.residu(), await b.residu()) == ([], [])
 
 
-async def waits_for_a_lock(database: Database) -> None:
-    """Until some session of this database waits for another's lock."""
+async def waits_for_a_lock(database: Database, *, unless: asyncio.Task[Any] | None = None) -> None:
+    """Until some session of this database waits for another's lock, or `unless` is done."""
     async with asyncio.timeout(10):
-        while True:
+        while unless is None or not unless.done():
             async with database.transaction() as transaction:
                 if await transaction.value(
                     "SELECT count(*) FROM pg_stat_activity "
@@ -447,8 +449,8 @@ async def test_a_school_that_appears_while_the_others_are_being_locked_is_not_le
             appeared.append(C)
             monkeypatch.setattr(schools, "lock", locks)
             await c.put("peserta_didik", PUPIL_C, pupil())
-            async with a.database.transaction() as other:  # its own follow-up is lost: the one at hand must do
-                await other.run("DELETE FROM follow_up WHERE npsn = :npsn", npsn=C)
+            async with a.database.transaction() as other:  # the one follow-up at hand must do for all three
+                await other.run("DELETE FROM follow_up WHERE npsn <> :npsn", npsn=A)
         return await locks(transaction, npsn)
 
     monkeypatch.setattr(schools, "lock", lock)
@@ -456,6 +458,45 @@ async def test_a_school_that_appears_while_the_others_are_being_locked_is_not_le
     assert appeared == [C]
     assert await a.open_residu() == {("PD-08", PUPIL_A): f"{NAMES[B]}; {NAMES[C]}"}
     assert await c.open_residu() == {("PD-08", PUPIL_C): f"{NAMES[A]}; {NAMES[B]}"}
+
+
+async def test_a_school_whose_own_residu_stays_as_it_is_is_locked_too(
+    central: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sixth school's residu rests on the others': they must not all correct theirs between look and commit."""
+    town = [
+        await Neighbour.at(central, f"699001{n:02}", [line("peserta_didik", new_id(100 + n), pupil())])
+        for n in range(5)
+    ]
+    await settle(central)
+    last = await Neighbour.at(central, "69900199", [line("peserta_didik", new_id(199), pupil())])
+    write, giving_back = registry.write, list[asyncio.Task[Any]]()
+
+    async def gives_back() -> None:
+        for n, school in enumerate(town):
+            await school.put("peserta_didik", new_id(100 + n), None)
+        await settle(central)
+
+    async def meanwhile(*given: Any, **named: Any) -> Any:
+        if not giving_back:
+            monkeypatch.setattr(registry, "write", write)
+            giving_back.append(asyncio.create_task(gives_back()))
+            await waits_for_a_lock(central, unless=giving_back[0])
+        return await write(*given, **named)
+
+    monkeypatch.setattr(registry, "write", meanwhile)
+    await settle(central)
+    await giving_back[0]
+    await settle(central)
+    assert await last.states() == ["selesai"]
+
+
+async def test_two_processes_are_at_two_follow_ups(a: Neighbour, b: Neighbour) -> None:
+    await a.put("peserta_didik", PUPIL_A, pupil())
+    await b.put("peserta_didik", PUPIL_B, pupil(OTHER_NIK))
+    async with a.database.transaction() as one, a.database.transaction() as two, a.database.transaction() as three:
+        taken = [await residu._take(transaction) for transaction in (one, two, three)]
+    assert [found and found.npsn for found in taken] == [A, B, None]
 
 
 async def test_a_crash_in_the_middle_of_a_follow_up_loses_nothing_and_leaves_no_half(
