@@ -91,13 +91,20 @@ def digest(kind: str, number: str) -> bytes:
 
 def of_record(entity: str, record_id: str, fields: Fields | None) -> set[Claim]:
     """What a record claims; a tombstone (`fields` None) claims nothing."""
+    return _claims(record_id, _numbers(entity, fields))
+
+
+def _claims(record_id: str, numbers: list[tuple[str, str]]) -> set[Claim]:
+    return {Claim(digest(kind, number), kind, record_id) for kind, number in numbers}
+
+
+def _numbers(entity: str, fields: Fields | None) -> list[tuple[str, str]]:
+    """The kinds of number that a record holds, with the numbers."""
     if fields is None:
-        return set()
-    return {
-        Claim(digest(kind.name, number), kind.name, record_id)
-        for kind in _BY_ENTITY.get(entity, ())
-        if kind.fits(number := text_of(fields, kind.field))
-    }
+        return []
+    return [
+        (kind.name, number) for kind in _BY_ENTITY.get(entity, ()) if kind.fits(number := text_of(fields, kind.field))
+    ]
 
 
 def changed(moved: Iterable[Moved]) -> Changed:
@@ -112,7 +119,10 @@ def changed(moved: Iterable[Moved]) -> Changed:
             if was != now:
                 found.persons |= {(STAYS[entity][0], stay[0]) for stay in (was, now) if stay}
             continue
-        had, has = of_record(entity, record_id, old), of_record(entity, record_id, new)
+        held, holds = _numbers(entity, old), _numbers(entity, new)
+        if held == holds:
+            continue
+        had, has = _claims(record_id, held), _claims(record_id, holds)
         found.added |= has - had
         if had - has:
             found.freed |= had - has
