@@ -84,6 +84,12 @@ async def until(holds: Callable[[], Any]) -> None:
 
 async def ran(stage: Stage, *command: str) -> tuple[int, dict[str, Any]]:
     """The command as an operator or an officer types it; its exit code and its JSON."""
+    done = await typed(stage, *command, "--json")
+    return done.returncode, json.loads(done.stdout)
+
+
+async def typed(stage: Stage, *command: str) -> subprocess.CompletedProcess[str]:
+    """The command as it is typed, and what it says."""
     addresses = stage.stack.addresses
     environment: Mapping[str, str] = {
         **{name: value for name, value in os.environ.items() if not name.startswith("SELARAS_")},
@@ -94,11 +100,10 @@ async def ran(stage: Stage, *command: str) -> tuple[int, dict[str, Any]]:
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [selaras, *command, "--json"], env=environment, capture_output=True, text=True, timeout=60, check=False
+            [selaras, *command], env=environment, capture_output=True, text=True, timeout=60, check=False
         )
 
-    done = await asyncio.to_thread(run)
-    return done.returncode, json.loads(done.stdout)
+    return await asyncio.to_thread(run)
 
 
 async def warnings(stage: Stage, school: School, rule: str) -> list[dict[str, Any]]:
@@ -186,6 +191,9 @@ async def test_a_school_that_passed_its_gate_by_shows_at_central(stage: Stage, s
     assert code == 0
     assert shown["verdict"]["invalid_rules"] == {"PD-19": 1}
     assert shown["verdict"]["seq"] == shown["head_seq"]
+    said = (await typed(stage, "officer", "school", "show", school.npsn)).stdout
+    assert "1 invalid" in said.partition("Validasi pusat")[2]
+    assert "PD-19" in said
 
 
 async def test_central_killed_between_the_change_and_its_follow_up_loses_nothing(
