@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from services import topology, wire
 from services.broker import Handlers
 from services.calendar import today
+from services.central.background import Background
 from services.central.exchange import Bounds, exchange_handlers
 from services.central.gauges import Counters, Gauges
 from services.central.line import Capacity
@@ -37,6 +38,10 @@ class Settings(ServiceSettings):
     page_bytes: int = Field(
         1024 * 1024, description="Bytes of canonical text in one page, at most (one record always fits)"
     )
+    judge_after_seconds: float = Field(
+        5.0, ge=0, description="How long after its records moved central judges a school with all rules"
+    )
+    judge_per_minute: int = Field(120, ge=1, description="Schools that one process judges in a minute, at most")
     rules_for_sync: str | None = Field(
         None, description="The oldest rule set (2026.1 …) that a site may sync with, SYN-03; it may pull with any"
     )
@@ -69,6 +74,15 @@ def build(settings: Settings) -> Service:
         limit_bytes={topology.CENTRAL_REQUESTS: wire.EXCHANGE_BODY_BYTES},
     )
     service.daily(lambda: Answers.forget_old(database))
+    background = Background(
+        database,
+        counters,
+        today=today,
+        judge_after_seconds=settings.judge_after_seconds,
+        judge_per_minute=settings.judge_per_minute,
+    )
+    service.work(background.follow_up)
+    service.work(background.judge)
     service.scrape(gauges.refresh)
     service.part(_Life(database))
     return service

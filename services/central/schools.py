@@ -126,8 +126,10 @@ async def rename(transaction: Transaction, npsn: str, nama: str) -> None:
 
 
 async def confirm_baseline(transaction: Transaction, npsn: str) -> None:
-    """The baseline is what downstream readers see until the first sync."""
-    await transaction.run("UPDATE school SET confirmed_seq = head_seq WHERE npsn = :npsn", npsn=npsn)
+    """The baseline is what downstream readers see until the first sync; it waits for no verdict of central's."""
+    await transaction.run(
+        "UPDATE school SET confirmed_seq = head_seq, unjudged_since = NULL WHERE npsn = :npsn", npsn=npsn
+    )
 
 
 async def set_code(transaction: Transaction, npsn: str, code_hash: bytes) -> bool:
@@ -181,8 +183,12 @@ async def begin_session(transaction: Transaction, npsn: str, kind: Kind, sender:
 
 
 async def advance(transaction: Transaction, npsn: str, head_seq: int) -> None:
-    """The head after what this transaction wrote."""
-    await transaction.run("UPDATE school SET head_seq = :head WHERE npsn = :npsn", npsn=npsn, head=head_seq)
+    """The head after what this transaction wrote: central's verdict on the school is about an older one now."""
+    await transaction.run(
+        "UPDATE school SET head_seq = :head, unjudged_since = coalesce(unjudged_since, now()) WHERE npsn = :npsn",
+        npsn=npsn,
+        head=head_seq,
+    )
 
 
 async def last_batch(transaction: Transaction, npsn: str, session: int) -> Batch | None:

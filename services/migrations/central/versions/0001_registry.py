@@ -43,7 +43,8 @@ CREATE TABLE school (
     syncs            bigint NOT NULL DEFAULT 0,             -- completed
     pulls            bigint NOT NULL DEFAULT 0,
     last_sync_at     timestamptz,
-    last_pull_at     timestamptz
+    last_pull_at     timestamptz,
+    unjudged_since   timestamptz                            -- records have moved since central judged; NULL: none has
 )
 """
 
@@ -113,12 +114,49 @@ OTHERS = (
         UNIQUE (npsn, ordinal)
     )
     """,
+    """
+    CREATE TABLE claim (                                    -- which numbers of persons are in use where; keyed by value
+        value     bytea NOT NULL,                           -- a digest of kind and number
+        npsn      text  NOT NULL,
+        record_id text  NOT NULL COLLATE "C",
+        kind      text  NOT NULL,                           -- services/central/claims.py; it names the entity
+        PRIMARY KEY (value, npsn, record_id)
+    )
+    """,
+    """
+    CREATE TABLE follow_up (                                -- a change of claims that is still to be looked into
+        id         bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+        npsn       text        NOT NULL,                    -- whose claims changed
+        added      bytea[]     NOT NULL,
+        freed      bytea[]     NOT NULL,
+        entities   text[]      NOT NULL,                    -- with record_ids: persons to look at, whatever they claim
+        record_ids text[]      NOT NULL,
+        at         timestamptz NOT NULL DEFAULT now(),
+        attempts   integer     NOT NULL DEFAULT 0,
+        retry_at   timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    """
+    CREATE TABLE verdict (                                  -- validasi pusat: what all the rules say of a school
+        npsn          text        PRIMARY KEY,
+        seq           bigint      NOT NULL,                 -- the head that was judged
+        rules_version text        NOT NULL,
+        date          date        NOT NULL,
+        invalid       integer     NOT NULL,                 -- records
+        warning       integer     NOT NULL,
+        invalid_rules jsonb       NOT NULL,                 -- {rule: findings}
+        warning_rules jsonb       NOT NULL,
+        at            timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    "CREATE INDEX verdict_invalid ON verdict (npsn) WHERE invalid > 0",
 )
 
 
 def upgrade() -> None:
     for statement in (
         INCARNATION, "CREATE UNIQUE INDEX incarnation_current ON incarnation (is_current) WHERE is_current",
-        SCHOOL, RECORD, *OTHERS, accounts.SCHEMA, answers.SCHEMA, quarantine.SCHEMA, quarantine.OPEN_INDEX,
+        SCHOOL, "CREATE INDEX school_unjudged ON school (unjudged_since) WHERE unjudged_since IS NOT NULL",
+        RECORD, *OTHERS, accounts.SCHEMA, answers.SCHEMA, quarantine.SCHEMA, quarantine.OPEN_INDEX,
     ):  # fmt: skip
         op.execute(statement)
