@@ -48,8 +48,8 @@ _OPERATOR = "operator"
 _EVENTS = "whoever listens"
 _SESSION_STAGES = ("started", "progressed", "completed", "refused", "failed")
 _ANSWERS = (
-    "school.registered.v1", "session.granted.v1", "session.refused.v1", "session.page.v1", "session.result.v1",
-    "session.equal.v1", "session.behind.v1", "session.different.v1", "session.stale.v1",
+    "school.registered.v1", "session.granted.v1", "session.wait.v1", "session.refused.v1", "session.page.v1",
+    "session.result.v1", "session.equal.v1", "session.behind.v1", "session.different.v1", "session.stale.v1",
 )  # fmt: skip
 
 WAYS: Mapping[str, Way] = {
@@ -61,8 +61,10 @@ WAYS: Mapping[str, Way] = {
     "validation.completed.v1": Way("validator", _EVENTS, topology.EVENTS, "validated.<npsn>"),
     "sync.requested.v1": Way("principal", "syncer", topology.COMMANDS, "sync.<npsn>"),
     "pull.requested.v1": Way(_OPERATOR, "puller", topology.COMMANDS, "pull.<npsn>"),
+    "restore.requested.v1": Way(_OPERATOR, "puller", topology.COMMANDS, "restore.<npsn>"),
     **{f"sync.{s}.v1": Way("syncer", _EVENTS, topology.EVENTS, f"sync.{s}.<npsn>") for s in _SESSION_STAGES},
     **{f"pull.{s}.v1": Way("puller", _EVENTS, topology.EVENTS, f"pull.{s}.<npsn>") for s in _SESSION_STAGES},
+    **{f"restore.{s}.v1": Way("puller", _EVENTS, topology.EVENTS, f"restore.{s}.<npsn>") for s in _SESSION_STAGES},
     "school.register.v1": Way("command", "central", topology.CENTRAL, "<user>.register"),
     "session.open.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.open"),
     "session.fetch.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.fetch"),

@@ -227,10 +227,21 @@ CATALOGUE: Mapping[str, Explained] = {
         "operator", "Kode registrasi ditolak", "The registration code was refused",
         "Minta kode registrasi baru dari petugas pusat", "Ask central's officer for a new registration code",
     ),
+    "SYN-05": Explained(
+        "operator", "Data di instalasi ini salinan lama: sesi yang lebih baru sudah pernah mengirim dari sekolah ini",
+        "The data here are an old copy: this school has sent in a later session",
+        "Jalankan: selaras reinstall NPSN (daftar yang belum terkirim ditampilkan dulu)",
+        "Run: selaras reinstall NPSN (it lists first what was never sent)",
+    ),
     "SYN-06": Explained(
         "operator", "Instalasi lain sudah terdaftar untuk sekolah ini", "Another installation is registered for this school",
-        "Pakai instalasi yang terdaftar, atau minta kode registrasi baru",
-        "Use the registered installation, or ask for a new registration code",
+        "Pakai instalasi yang terdaftar (pindahkan yang belum terkirim: selaras export NPSN --unsent FILE), atau minta kode registrasi baru",
+        "Use the registered installation (bring over what is unsent: selaras export NPSN --unsent FILE), or ask for a new registration code",
+    ),
+    "SYN-09": Explained(
+        "operator", "Pusat sedang penuh: urutan ke-{position}, giliran {retry_at}",
+        "Central is full: number {position} in line, its turn is at {retry_at}",
+        "Tunggu: dicoba lagi otomatis pada waktu itu", "Wait: the next try is by itself at that time",
     ),
     "SYN-10": Explained(
         "ops", "Pusat tidak dapat dihubungi sejak {since}", "Central has been out of reach since {since}",
@@ -244,6 +255,34 @@ CATALOGUE: Mapping[str, Explained] = {
         "operator", "Masih ada {n} konflik yang harus diputuskan", "Conflicts still to be decided: {n}",
         "Lihat dengan selaras conflicts NPSN, putuskan dengan selaras decide, lalu sinkronkan lagi",
         "See them with selaras conflicts NPSN, decide with selaras decide, then sync again",
+    ),
+    "SYN-13": Explained(
+        "operator", "Sinkronisasi sekolah ini sedang berjalan, permintaan ini digabungkan",
+        "A sync of this school is running, this request has joined it",
+        "Tunggu: hasilnya diberitahukan di sini juga", "Wait: its outcome is told here too",
+    ),
+    "SYN-15": Explained(
+        "ops", "Pusat kehilangan data yang pernah dinyatakannya; sekolah ini dihentikan",
+        "Central lacks what it had stated; this school is stopped",
+        "Ops memeriksa basis data pusat; jangan pasang ulang sekolah ini", "Ops look at central's database; do not reinstall this school",
+    ),
+    "SYN-16": Explained(
+        "operator", "Data sekolah berubah sejak daftar yang akan hilang dibuat",
+        "The school has changed since it was listed what would be lost",
+        "Jalankan lagi: selaras reinstall NPSN", "Run again: selaras reinstall NPSN",
+    ),
+    "SYN-17": Explained(
+        "operator", "Perubahan yang ditunggu belum dijawab: {events}", "Changes that were waited for are not answered: {events}",
+        "Kirim ulang perubahan itu, lalu minta lagi", "Send those changes again, then ask again",
+    ),
+    "SYN-18": Explained(
+        "operator", "Tarik data dan pasang ulang hanya dapat diminta oleh operator",
+        "Only an operator may ask for a pull or a reinstallation",
+        "Minta operator sekolah menjalankannya", "Ask the school's operator to do it",
+    ),
+    "SYN-19": Explained(
+        "operator", "Data sekolah sedang dipasang ulang dari pusat", "The school is being restored from central",
+        "Tunggu sampai selesai, lalu ulangi", "Wait until that is complete, then try again",
     ),
     "SYN-20": Explained(
         "ops", "Sekolah dan pusat tidak sama setelah pertukaran ({entities})",

@@ -21,7 +21,7 @@ MAX_CHANGES = 1000
 
 Npsn = Annotated[str, Field(pattern=r"^([0-9]{8}|[PK][0-9]{7}|NP[0-9]{6})$")]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-Kind = Literal["sync", "pull"]
+Kind = Literal["sync", "pull", "restore"]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -188,20 +188,38 @@ class ValidationCompleted(Message):
 # ── Asking for a sync or a pull, and what becomes of it ──────────────────────────────────────────────────────────────
 
 
+Awaited = Annotated[list[Text], Field(max_length=1000)]
+"""Ids of change events that the validator must have answered first."""
+
+
 class SyncRequested(Message):
-    """principal → syncer: make this school and central equal, both ways."""
+    """principal → syncer: make this school and central equal, both ways; `after` the answers to these change events."""
 
     type = "sync.requested.v1"
 
     actor: Actor | None = None
+    after: Awaited = []
 
 
 class PullRequested(Message):
-    """operator → puller: bring central's updates here, sending nothing."""
+    """operator → puller: bring central's updates here, sending nothing; `after` the answers to these change events."""
 
     type = "pull.requested.v1"
 
     actor: Actor | None = None
+    after: Awaited = []
+
+
+class RestoreRequested(Message):
+    """operator → puller: give up what is here, and bring back central's state of the last completed sync.
+
+    `revision`: the school's, as it was when what would be lost was listed. Nothing is done if it has moved since.
+    """
+
+    type = "restore.requested.v1"
+
+    actor: Actor | None = None
+    revision: Count
 
 
 class SessionStarted(Message):
@@ -307,6 +325,26 @@ class PullFailed(SessionFailed):
     type = "pull.failed.v1"
 
 
+class RestoreStarted(SessionStarted):
+    type = "restore.started.v1"
+
+
+class RestoreProgressed(SessionProgressed):
+    type = "restore.progressed.v1"
+
+
+class RestoreCompleted(SessionCompleted):
+    type = "restore.completed.v1"
+
+
+class RestoreRefused(SessionRefused):
+    type = "restore.refused.v1"
+
+
+class RestoreFailed(SessionFailed):
+    type = "restore.failed.v1"
+
+
 # ── A site and central: registration and the exchange (docs/protocol.md) ─────────────────────────────────────────────
 
 
@@ -335,6 +373,22 @@ class LineageEntry(Part):
     head_seq: Count
 
 
+class Mark(Part):
+    """The last session of one incarnation that sent something."""
+
+    incarnation: str
+    session: int
+
+
+class Stated(Part):
+    """The site's latest statement, by what names it at central. `root` in hex."""
+
+    incarnation: str
+    session: int
+    head_seq: Count
+    root: str
+
+
 class SessionOpen(Message):
     """site → central: begin a session. The same message id again gets the same grant; every new attempt has a new
     id. The site speaks every protocol from `oldest_protocol_version` (if absent, this one alone) to `protocol_version`.
@@ -353,6 +407,7 @@ class SessionOpen(Message):
     marks: dict[str, int]
     clock: str
     actor: str | None = None
+    statement: Stated | None = None
 
 
 class Covered(Part):
@@ -401,7 +456,9 @@ class Limits(Part):
 
 
 class SessionGranted(Message):
-    """central → site: the session, and the first page."""
+    """central → site: the session, and the first page. Of a restore, `as_of` is the seq that is given back, and `mark`
+    what the site's marks become.
+    """
 
     type = "session.granted.v1"
 
@@ -411,6 +468,8 @@ class SessionGranted(Message):
     lineage: list[LineageEntry]
     limits: Limits
     page: SessionPage
+    mark: Mark | None = None
+    as_of: Count | None = None
 
 
 class SessionRefusal(Message):
@@ -428,13 +487,25 @@ class InSession(Message):
     incarnation: str
 
 
+class SessionWait(Message):
+    """central → site: not now, but in `retry_seconds`, which is `retry_at` by central's clock. The place is kept."""
+
+    type = "session.wait.v1"
+
+    retry_at: str
+    retry_seconds: Count
+    position: Annotated[int, Field(ge=1)]
+    reason: Text
+
+
 class SessionFetch(InSession):
-    """site → central: the next page. `limit` in records."""
+    """site → central: the next page. `limit` in records. `as_of`: of a restore, the seq that its grant named."""
 
     type = "session.fetch.v1"
 
     cursor: Count
     limit: Annotated[int, Field(ge=1, le=5000)]
+    as_of: Count | None = None
 
 
 class PushedChange(Part):
@@ -594,8 +665,10 @@ SCHEMA: dict[str, type[Message]] = {
         ChangeSubmitted, ConflictDecided, ChangeAccepted, ChangeRejected, ValidationRequested, ValidationCompleted,
         SyncRequested, SyncStarted, SyncProgressed, SyncCompleted, SyncRefused, SyncFailed,
         PullRequested, PullStarted, PullProgressed, PullCompleted, PullRefused, PullFailed,
-        SchoolRegister, SchoolRegistered, SessionOpen, SessionGranted, SessionRefusal, SessionFetch, SessionPage,
-        SessionPush, SessionResult, SessionVerify, SessionEqual, SessionBehind, SessionDifferent, SessionStale,
+        RestoreRequested, RestoreStarted, RestoreProgressed, RestoreCompleted, RestoreRefused, RestoreFailed,
+        SchoolRegister, SchoolRegistered, SessionOpen, SessionGranted, SessionWait, SessionRefusal, SessionFetch,
+        SessionPage, SessionPush, SessionResult, SessionVerify, SessionEqual, SessionBehind, SessionDifferent,
+        SessionStale,
         OfficerChangeSubmitted, OfficerChangeAccepted, OfficerChangeRejected,
     )
 }  # fmt: skip

@@ -111,7 +111,7 @@ QUEUES = (
     *(Queue(name, "site", ((CHANGES_HASH, HASH_WEIGHT),), DEAD_SITE, True) for name in VALIDATOR_CHANGES),
     Queue(VALIDATOR_REQUESTS, "site", ((COMMANDS, "validate.*"),), DEAD_SITE),
     Queue(SYNCER_REQUESTS, "site", ((COMMANDS, "sync.*"),), DEAD_SITE),
-    Queue(PULLER_REQUESTS, "site", ((COMMANDS, "pull.*"),), DEAD_SITE),
+    Queue(PULLER_REQUESTS, "site", ((COMMANDS, "pull.*"), (COMMANDS, "restore.*")), DEAD_SITE),
     Queue(DEAD_SITE, "site", ((DEAD, DEAD_SITE),), None),
     Queue(CENTRAL_REQUESTS, "central", tuple((CENTRAL, f"*.{verb}") for verb in SYNC_VERBS), DEAD_CENTRAL),
     Queue(CENTRAL_OFFICERS, "central", ((OFFICERS, "change.*"),), DEAD_CENTRAL),
@@ -190,7 +190,7 @@ def person_user(name: str) -> User:
         read=rf"^(selaras\.events|{listen})$",
         topics={
             CHANGES: (r"^change\..*$", "^$"),
-            COMMANDS: (r"^(sync|pull|validate)\..*$", "^$"),
+            COMMANDS: (r"^(sync|pull|restore|validate)\..*$", "^$"),
             EVENTS: ("^$", "^.*$"),
         },
     )

@@ -32,6 +32,7 @@ ASSIGNMENT = new_id(4)
 CLASS = new_id(5)
 MEMBER = new_id(6)
 LESSON = new_id(7)
+RESIDU = new_id(8)
 
 
 def changed(fields: Mapping[str, Any], **changes: Any) -> Fields:
@@ -187,6 +188,21 @@ def a_lesson(**changes: Any) -> Fields:
     )
 
 
+def a_residu(**changes: Any) -> Fields:
+    """What central once found about STUDENT, and what is settled since."""
+    return changed(
+        {
+            "kode": "PD-08",
+            "entitas": "peserta_didik",
+            "data_id": STUDENT,
+            "isian": "nik",
+            "keadaan": "selesai",
+            "saluran": "VervalPD",
+        },
+        **changes,
+    )
+
+
 def a_school(**changes: Mapping[str, Fields | None]) -> Records:
     """One student, one teacher, one class: entity to record_id to fields, with no finding at all.
 
@@ -202,6 +218,7 @@ def a_school(**changes: Mapping[str, Fields | None]) -> Records:
         "rombongan_belajar": {CLASS: a_class()},
         "anggota_rombel": {MEMBER: a_member()},
         "pembelajaran": {LESSON: a_lesson()},
+        "residu": {RESIDU: a_residu()},
     }
     for entity, records in changes.items():
         for record_id, fields in records.items():

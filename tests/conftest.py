@@ -7,6 +7,7 @@ services as processes, and a school of their own each.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -23,8 +24,11 @@ RUN_DIR = Path(os.environ.get("SELARAS_TEST_RUN_DIR") or Path(__file__).parent.p
 ENVIRONMENT = {
     "SELARAS_LEASE_SECONDS": "2",
     "SELARAS_ANSWER_SECONDS": "2",
+    "SELARAS_AFTER_SECONDS": "15",
     "SELARAS_BATCH_RECORDS": "10",
     "SELARAS_PAGE_RECORDS": "50",
+    "SELARAS_JUDGE_AFTER_SECONDS": "0.2",
+    "SELARAS_JUDGE_PER_MINUTE": "1200",
 }
 OTHERS = (
     *topology.link_users("lain"),  # another site
@@ -32,6 +36,7 @@ OTHERS = (
     topology.User("penguji", configure=".*", write=".*", read=".*"),  # a broker's administrator
 )
 _numbers = count(1)
+_areas: set[int] = set()
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +54,18 @@ def servers(running: Stack) -> Addresses:
 
 @pytest.fixture
 def npsn() -> str:
-    """A school that no other test uses."""
-    return f"98{next(_numbers):06d}"
+    """A school that no other test uses, and whose synthetic people share no number with another's (`new_npsn`)."""
+    return new_npsn()
+
+
+def new_npsn() -> str:
+    """The next NPSN of which `services.demo.synthetic` makes numbers of its own: a NISN tells 1,000 areas apart."""
+    while True:
+        npsn = f"98{next(_numbers):06d}"
+        area = zlib.crc32(npsn.encode()) % 1000
+        if area not in _areas:
+            _areas.add(area)
+            return npsn
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Literal
 
 from services import wire
-from services.central import history, registry, schools
+from services.central import history, judging, registry, schools
 from services.central.identifiers import code_hash, is_record_id, new_code
 from services.central.registry import Key, NewVersion
 from services.central.revising import fitting
@@ -33,7 +33,7 @@ class Refused(SelarasError):
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """One school at one seq. `counts` are of live records."""
+    """One school at one seq. `counts` are of live records; `verdict` is central's own, of its own seq."""
 
     npsn: str
     nama: str
@@ -45,6 +45,7 @@ class Description:
     delivered_seq: int
     root: str
     counts: dict[str, int]
+    verdict: judging.Verdict | None
 
     @property
     def pulled_not_synced(self) -> bool:
@@ -100,6 +101,7 @@ async def describe(
         named = {"confirmed": school.confirmed_seq, "head": school.head_seq}
         seq = as_of if isinstance(as_of, int) else named[as_of]
         roots = await history.roots_as_of(transaction, npsn, seq)
+        verdict = await judging.stored(transaction, npsn)
     return Description(
         npsn=npsn,
         nama=school.nama,
@@ -111,6 +113,7 @@ async def describe(
         delivered_seq=school.delivered_seq,
         root=roots.root,
         counts=roots.counts,
+        verdict=verdict,
     )
 
 

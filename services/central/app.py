@@ -10,8 +10,10 @@ from pydantic import Field, field_validator
 from services import topology, wire
 from services.broker import Handlers
 from services.calendar import today
+from services.central.background import Background
 from services.central.exchange import Bounds, exchange_handlers
 from services.central.gauges import Counters, Gauges
+from services.central.line import Capacity
 from services.central.officers import officer_handlers
 from services.central.refusing import refusal_handlers
 from services.central.schools import ensure_incarnation
@@ -36,6 +38,10 @@ class Settings(ServiceSettings):
     page_bytes: int = Field(
         1024 * 1024, description="Bytes of canonical text in one page, at most (one record always fits)"
     )
+    judge_after_seconds: float = Field(
+        5.0, ge=0, description="How long after its records moved central judges a school with all rules"
+    )
+    judge_per_minute: int = Field(120, ge=1, description="Schools that one process judges in a minute, at most")
     rules_for_sync: str | None = Field(
         None, description="The oldest rule set (2026.1 …) that a site may sync with, SYN-03; it may pull with any"
     )
@@ -46,6 +52,14 @@ class Settings(ServiceSettings):
         if value is not None and (not is_version(value) or is_older(RULES_VERSION, value)):
             raise ValueError(f"not a rule set that this release has: the newest is {RULES_VERSION}")
         return value
+
+    live_sessions: int = Field(
+        500, ge=0, description="Sessions live at once; the next school is told when to come back. 0: any number"
+    )
+    live_seconds: float = Field(60.0, gt=0, description="A session that is not heard of for this long is not live")
+    slot_seconds: float = Field(
+        30.0, gt=0, description="Schools that do not fit are told to come back in rounds of this length"
+    )
 
 
 def build(settings: Settings) -> Service:
@@ -60,6 +74,15 @@ def build(settings: Settings) -> Service:
         limit_bytes={topology.CENTRAL_REQUESTS: wire.EXCHANGE_BODY_BYTES},
     )
     service.daily(lambda: Answers.forget_old(database))
+    background = Background(
+        database,
+        counters,
+        today=today,
+        judge_after_seconds=settings.judge_after_seconds,
+        judge_per_minute=settings.judge_per_minute,
+    )
+    service.work(background.follow_up)
+    service.work(background.judge)
     service.scrape(gauges.refresh)
     service.part(_Life(database))
     return service
@@ -97,4 +120,5 @@ def _bounds(settings: Settings) -> Bounds:
         page_records=settings.page_records,
         page_bytes=settings.page_bytes,
         rules_for_sync=settings.rules_for_sync,
+        capacity=Capacity(settings.live_sessions, settings.live_seconds, settings.slot_seconds),
     )

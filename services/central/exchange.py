@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from services import topology
 from services.broker import Handlers, PublishRefused
-from services.central import history, pushing, receipts, registry, schools, versions
+from services.central import admission, history, line, pushing, receipts, registry, schools, versions
 from services.central.gauges import Counters
 from services.central.identifiers import code_hash, uuid7
-from services.central.registry import Page, Stored
+from services.central.line import Capacity
+from services.central.registry import Key, Stored
 from services.central.schools import School
-from services.central.speaking import Announce, check_site, kinds, site_of
+from services.central.speaking import Announce, kinds, site_of
 from services.database import Database, Transaction
 from services.entities import SPECS
 from services.errors import MessageRefused
@@ -32,7 +33,6 @@ from services.messages import (
     Limits,
     Message,
     PageRow,
-    Problem,
     SchoolRegister,
     SchoolRegistered,
     SessionBehind,
@@ -47,6 +47,7 @@ from services.messages import (
     SessionResult,
     SessionStale,
     SessionVerify,
+    SessionWait,
 )
 from services.problems import problem
 from services.rules import RULES_VERSION
@@ -57,13 +58,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What central admits: a batch that it takes, a page that it gives, the oldest rules that may sync (None: any)."""
+    """What central admits: a batch that it takes, a page that it gives, the oldest rules that may sync (None: any), and
+    sessions.
+    """
 
     batch_records: int = 500
     batch_bytes: int = 1024 * 1024
     page_records: int = 1000
     page_bytes: int = 1024 * 1024
     rules_for_sync: str | None = None
+    capacity: Capacity = field(default_factory=Capacity)
 
 
 def exchange_handlers(
@@ -101,7 +105,7 @@ def exchange_handlers(
 
     @handlers.on(topology.CENTRAL_REQUESTS, SessionOpen)
     async def on_session_open(event: Event[SessionOpen]) -> None:
-        """Grant a session, which ends the one before, with the first page; or say why not."""
+        """Grant a session, which ends the one before, with the first page; or say why not, or why not yet."""
         async with database.transaction() as transaction:
             allowed = await kinds(transaction, event)
             if event.data.kind not in allowed:
@@ -118,7 +122,8 @@ def exchange_handlers(
             school = await _live(transaction, event)
             if school:
                 asked = event.data
-                answer = await _page(transaction, school, asked.cursor, bounds, limit=asked.limit)
+                if asked.as_of == school.as_of:
+                    answer = await _page(transaction, school, asked.cursor, bounds, limit=asked.limit)
         await reply(event, answer)
 
     @handlers.on(topology.CENTRAL_REQUESTS, SessionPush)
@@ -179,41 +184,58 @@ async def _open(transaction: Transaction, event: Event[SessionOpen], bounds: Bou
     school = await schools.lock(transaction, event.subject)
     if school is None or school.install_id is None:
         return SessionRefusal(problem=problem("SYN-11"))
-    check_site(school, event)
-    refused = _refusal(school, asked) or versions.misfit(asked, bounds.rules_for_sync)
+    refused = admission.not_the_installation(school, asked, site_of(event.sender)) or versions.misfit(
+        asked, bounds.rules_for_sync
+    )
     if refused:
         return SessionRefusal(problem=refused)
     if (school.session_open_id, school.session_sender) == (event.id, event.sender):
         if school.session_kind != asked.kind:
             raise MessageRefused("MSG-08")
-        session = school.session
     else:
+        states = await receipts.holds(transaction, school.npsn, asked.statement)
+        refused = admission.out_of_step(school, asked, states=states)
+        if refused:
+            if refused.code == admission.FORGOTTEN:
+                counters.violated("nothing_forgotten")
+            return SessionRefusal(problem=refused)
+        place = await line.place(transaction, school, bounds.capacity)
+        if place:
+            counters.deferred(line.CAPACITY)
+            return SessionWait(
+                retry_at=place.at.isoformat(timespec="seconds"),
+                retry_seconds=place.seconds,
+                position=place.position,
+                reason=line.CAPACITY,
+            )
+        await line.leave(transaction, school.npsn)
         session = await schools.begin_session(transaction, school.npsn, asked.kind, event.sender, event.id)
+        school = replace(school, session=session, session_kind=asked.kind)
         counters.began(asked.kind)
     return SessionGranted(
-        session=session,
+        session=school.session,
         incarnation=school.incarnation,
         head_seq=school.head_seq,
         lineage=school.lineage,
         limits=Limits(records=bounds.batch_records, bytes=bounds.batch_bytes),
-        page=await _page(transaction, school, asked.cursor, bounds, session=session),
+        page=await _page(transaction, school, asked.cursor, bounds),
+        mark=school.mark,
+        as_of=school.as_of,
     )
 
 
-def _refusal(school: School, asked: SessionOpen) -> Problem | None:
-    if asked.install_id != school.install_id:
-        return problem("SYN-06")
-    return None
-
-
 async def _live(transaction: Transaction, event: Event[Any]) -> School | None:
-    """The school, locked, if this message belongs to its live session; None: the message is stale."""
+    """The school, locked, if this message belongs to its live session; None: the message is stale, as all are of an
+    installation that another one has replaced.
+    """
     school = await schools.lock(transaction, event.subject)
     if school is None or school.install_id is None:
         return None
-    check_site(school, event)
     asked: InSession = event.data
-    return school if school.is_live(asked.session, asked.incarnation, event.sender) else None
+    if not school.is_live(asked.session, asked.incarnation, event.sender):
+        return None
+    await line.heard_of(transaction, school)
+    return school
 
 
 async def _page(
@@ -223,17 +245,18 @@ async def _page(
     bounds: Bounds,
     *,
     limit: int | None = None,
-    session: int | None = None,
 ) -> SessionPage:
-    page: Page = await registry.page(
-        transaction,
-        school,
-        cursor,
-        session=session or school.session,
-        records=min(limit or bounds.page_records, bounds.page_records),
-        text_bytes=bounds.page_bytes,
-    )
-    hidden = await history.covered(transaction, school.npsn, page.rows)
+    records = min(limit or bounds.page_records, bounds.page_records)
+    hidden: Mapping[Key, Stored] = {}
+    if school.as_of is not None:
+        page = await history.page_as_of(
+            transaction, school.npsn, school.as_of, cursor, records=records, text_bytes=bounds.page_bytes
+        )
+    else:
+        page = await registry.page(
+            transaction, school, cursor, session=school.session, records=records, text_bytes=bounds.page_bytes
+        )
+        hidden = await history.covered(transaction, school.npsn, page.rows)
 
     def row(shown: Stored) -> PageRow:
         older = hidden.get((shown.entity, shown.record_id))
@@ -257,17 +280,21 @@ async def _verify(transaction: Transaction, school: School, asked: SessionVerify
     given = await receipts.find(transaction, school, asked)
     if given:
         return SessionEqual(statement=given)
-    if asked.cursor < school.head_seq:
-        return SessionBehind(head_seq=school.head_seq)
-    roots = await registry.roots(transaction, school.npsn)
+    seq = school.head_seq if school.as_of is None else school.as_of
+    if asked.cursor < seq:
+        return SessionBehind(head_seq=seq)
+    if school.as_of is None:
+        roots = await registry.roots(transaction, school.npsn)
+    else:
+        roots = await history.roots_as_of(transaction, school.npsn, seq)
     if not await registry.without_holes(transaction, school):
         counters.violated("seq_without_holes")
-    if not hmac.compare_digest(roots.root, asked.root) or asked.cursor > school.head_seq:
+    if not hmac.compare_digest(roots.root, asked.root) or asked.cursor > seq:
         counters.differed()
         return SessionDifferent(
             entities={name: EntityDigest(rows=n, digest=digest.hex()) for name, (n, digest) in roots.entities.items()},
             root=roots.root,
         )
-    statement = await receipts.issue(transaction, school, roots, asked, rules_version=RULES_VERSION)
+    statement = await receipts.issue(transaction, school, seq, roots, asked, rules_version=RULES_VERSION)
     await schools.completed(transaction, school)
     return SessionEqual(statement=statement)

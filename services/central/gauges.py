@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Sequence
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter
 
 from services.central import overview
+from services.central.claims import KINDS
+from services.central.judging import Outcome
+from services.central.line import CAPACITY
 from services.database import Database
+from services.entities.residu import OPEN, SETTLED
 from services.intake import Quarantine
-from services.messages import PushedChange, RecordVerdict
+from services.messages import Kind, PushedChange, RecordVerdict
 from services.metrics import StateGauge
 
-INVARIANTS = ("seq_without_holes", "version_known")
+INVARIANTS = ("seq_without_holes", "version_known", "nothing_forgotten")
 """The self-checks of protocol.md 7 that central makes."""
 
 
@@ -31,8 +37,27 @@ class Counters:
         self._violations = Counter(
             "selaras_central_invariant_violations", "Self-checks that failed", ["site", "invariant"], registry=registry
         )
-        for kind in ("sync", "pull"):
+        self._follow_ups = Counter(
+            "selaras_central_follow_ups", "Changes of claims looked into, each time", ["site"], registry=registry
+        )
+        self._residu = Counter(
+            "selaras_central_residu", "Residu written, by rule and state", ["site", "rule", "state"], registry=registry
+        )
+        self._judgements = Counter(
+            "selaras_central_judgements", "Schools judged with all rules", ["site", "verdict"], registry=registry
+        )
+        self._deferred = Counter(
+            "selaras_admission_deferred", "Schools told to come back", ["site", "reason"], registry=registry
+        )
+        self._follow_ups.labels(site)
+        self._deferred.labels(site, CAPACITY)
+        for kind in get_args(Kind):
             self._sessions.labels(site, kind)
+        for rule in (kind.rule for kind in KINDS.values()):
+            for state in (OPEN, SETTLED):
+                self._residu.labels(site, rule, state)
+        for outcome in get_args(Outcome):
+            self._judgements.labels(site, outcome)
         self._divergence.labels(site)
         for invariant in INVARIANTS:
             self._violations.labels(site, invariant)
@@ -40,6 +65,10 @@ class Counters:
     def began(self, kind: str) -> None:
         """A session was granted."""
         self._sessions.labels(self._site, kind).inc()
+
+    def deferred(self, reason: str) -> None:
+        """A school was told to come back."""
+        self._deferred.labels(self._site, reason).inc()
 
     def pushed(self, changes: Sequence[PushedChange], verdicts: Sequence[RecordVerdict], known: frozenset[str]) -> None:
         """A batch was taken. An entity that is not `known` is counted under one name, for its own is the sender's."""
@@ -50,6 +79,16 @@ class Counters:
     def differed(self) -> None:
         """Both sides stood at the same seq and had different roots."""
         self._divergence.labels(self._site).inc()
+
+    def followed_up(self, written: Counted[tuple[str, str]]) -> None:
+        """A change of claims was looked into; the residu that it wrote, by rule and state."""
+        self._follow_ups.labels(self._site).inc()
+        for (rule, state), number in written.items():
+            self._residu.labels(self._site, rule, state).inc(number)
+
+    def judged(self, outcome: Outcome) -> None:
+        """A school was judged."""
+        self._judgements.labels(self._site, outcome).inc()
 
     def violated(self, invariant: str) -> None:
         """A self-check failed."""
@@ -70,9 +109,39 @@ class Gauges:
             ("queue", "reason"),
             site,
         )
+        self._verdicts = StateGauge(
+            registry,
+            "selaras_central_verdict_schools",
+            "Schools by central's own verdict with all rules (validasi pusat)",
+            ("verdict",),
+            site,
+        )
+        self._invalid = StateGauge(
+            registry, "selaras_central_invalid_findings", "What central's own verdicts found invalid", ("rule",), site
+        )
+        self._waiting = StateGauge(
+            registry,
+            "selaras_central_background_pending",
+            "What central has still to do by itself: follow-ups to look into, schools to judge",
+            ("work",),
+            site,
+        )
+        self._oldest = StateGauge(
+            registry,
+            "selaras_central_background_oldest_timestamp_seconds",
+            "Since when the oldest of it waits; 0 if none",
+            ("work",),
+            site,
+        )
 
     async def refresh(self) -> None:
         """Read the states. Raises DatabaseAway."""
         schools = await overview.schools_by_state(self._database)
         self._schools.replace({(state,): number for state, number in schools.items()})
+        verdicts = await overview.schools_by_verdict(self._database)
+        self._verdicts.replace({(verdict,): number for verdict, number in verdicts.items()})
+        self._invalid.replace({(r,): n for r, n in (await overview.invalid_findings(self._database)).items()})
+        waiting = await overview.background(self._database)
+        self._waiting.replace({(work,): number for work, (number, _) in waiting.items()})
+        self._oldest.replace({(work,): since for work, (_, since) in waiting.items()})
         self._dead.replace({(queue, code): n for (queue, code), n in (await self._quarantine.counts()).items()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from services.central.registry import Key, Roots, Stored
+from services.central.registry import Key, Page, Roots, Stored
 from services.database import Transaction
 from services.exchange.digest import row_hash_sql
 
@@ -20,6 +20,36 @@ async def as_of(transaction: Transaction, npsn: str, seq: int) -> list[Stored]:
     """Every record as it was at `seq`, tombstones included, in seq order."""
     rows = await transaction.rows(f"{_AS_OF} ORDER BY seq", npsn=npsn, seq=seq)
     return [Stored(r.entity, r.record_id, r.version, r.seq, r.text) for r in rows]
+
+
+async def page_as_of(
+    transaction: Transaction, npsn: str, seq: int, cursor: int, *, records: int, text_bytes: int
+) -> Page:
+    """As `registry.page`, of the state at `seq`, whoever wrote it; `seq` stands for the head."""
+    rows = await transaction.rows(
+        f"""
+        SELECT entity, record_id, version, seq, text, found
+        FROM (
+            SELECT *, row_number() OVER by_seq AS n, count(*) OVER () AS found,
+                   sum(coalesce(octet_length(text), 0)) OVER by_seq AS running_bytes
+            FROM (SELECT * FROM ({_AS_OF}) AS state WHERE seq > :cursor ORDER BY seq LIMIT :records + 1) AS following
+            WINDOW by_seq AS (ORDER BY seq)
+        ) AS measured
+        WHERE n = 1 OR (n <= :records AND running_bytes <= :bytes)
+        ORDER BY seq
+        """,  # noqa: S608  the part is ours
+        npsn=npsn,
+        seq=seq,
+        cursor=cursor,
+        records=records,
+        bytes=text_bytes,
+    )
+    complete = not rows or len(rows) == rows[0].found
+    return Page(
+        rows=[Stored(r.entity, r.record_id, r.version, r.seq, r.text) for r in rows],
+        cursor=max(cursor, seq) if complete else rows[-1].seq,
+        head_seq=seq,
+    )
 
 
 async def roots_as_of(transaction: Transaction, npsn: str, seq: int) -> Roots:

@@ -1,9 +1,10 @@
-"""A look over all schools at once: the one place whose statements name no npsn."""
+"""A look over all schools at once: its statements name no npsn, as those of the line."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
+from services.central.judging import Outcome
 from services.database import Database
 
 State = Literal["unregistered", "never", "pulled_not_synced", "pending", "in_sync"]
@@ -27,3 +28,54 @@ async def schools_by_state(database: Database) -> dict[State, int]:
         )
     counted = {row.state: row.n for row in rows}
     return {state: counted.get(state, 0) for state in get_args(State)}
+
+
+async def schools_by_verdict(database: Database) -> dict[Outcome | Literal["unjudged"], int]:
+    """How many schools central's own verdict finds clean, with warnings only, or invalid; how many it has none on."""
+    async with database.transaction() as transaction:
+        row = await transaction.row(
+            """
+            SELECT count(*) AS judged, count(*) FILTER (WHERE invalid > 0) AS invalid,
+                   count(*) FILTER (WHERE invalid = 0 AND warning > 0) AS warning,
+                   (SELECT count(*) FROM school) AS schools
+            FROM verdict
+            """
+        )
+    assert row is not None
+    return {
+        "clean": row.judged - row.invalid - row.warning,
+        "warning": row.warning,
+        "invalid": row.invalid,
+        "unjudged": row.schools - row.judged,
+    }
+
+
+async def invalid_findings(database: Database) -> dict[str, int]:
+    """What central's own verdicts found invalid, by rule, over all schools."""
+    async with database.transaction() as transaction:
+        rows = await transaction.rows(
+            """
+            SELECT rule, sum(CAST(number AS bigint)) AS number
+            FROM verdict, jsonb_each_text(invalid_rules) AS found (rule, number)
+            WHERE invalid > 0 GROUP BY rule
+            """
+        )
+    return {row.rule: int(row.number) for row in rows}
+
+
+async def background(database: Database) -> dict[Literal["follow_up", "judgement"], tuple[int, float]]:
+    """What central has still to do by itself: how much, and since when (a Unix time; 0 if there is nothing)."""
+    async with database.transaction() as transaction:
+        row = await transaction.row(
+            """
+            SELECT f.number AS follow_ups, f.oldest AS follow_up_since, j.number AS judgements, j.oldest AS judge_since
+            FROM (SELECT count(*) AS number, extract(epoch FROM min(at)) AS oldest FROM follow_up) AS f,
+                 (SELECT count(*) AS number, extract(epoch FROM min(unjudged_since)) AS oldest
+                  FROM school WHERE unjudged_since IS NOT NULL) AS j
+            """
+        )
+    assert row is not None
+    return {
+        "follow_up": (row.follow_ups, float(row.follow_up_since or 0)),
+        "judgement": (row.judgements, float(row.judge_since or 0)),
+    }

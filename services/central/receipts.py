@@ -13,7 +13,7 @@ from services.central.registry import Roots
 from services.central.schools import School
 from services.database import Transaction
 from services.exchange import canonical
-from services.messages import SessionVerify
+from services.messages import SessionVerify, Stated
 
 
 async def find(transaction: Transaction, school: School, asked: SessionVerify) -> dict[str, Any] | None:
@@ -32,10 +32,30 @@ async def find(transaction: Transaction, school: School, asked: SessionVerify) -
     return None if body is None else canonical.decode(body)
 
 
+async def holds(transaction: Transaction, npsn: str, said: Stated | None) -> bool:
+    """Does central hold the statement that a site names? (True for a site that has none.)"""
+    if said is None:
+        return True
+    return bool(
+        await transaction.value(
+            """
+            SELECT 1 FROM statement
+            WHERE npsn = :npsn AND incarnation = :incarnation AND session = :session AND head_seq = :seq
+              AND root = :root
+            """,
+            npsn=npsn,
+            incarnation=said.incarnation,
+            session=said.session,
+            seq=said.head_seq,
+            root=said.root,
+        )
+    )
+
+
 async def issue(
-    transaction: Transaction, school: School, roots: Roots, asked: SessionVerify, *, rules_version: str
+    transaction: Transaction, school: School, seq: int, roots: Roots, asked: SessionVerify, *, rules_version: str
 ) -> dict[str, Any]:
-    """State that both sides are equal at the head, and keep the statement."""
+    """State that both sides are equal at `seq` (the head, but for a restore), and keep the statement."""
     last = await transaction.row(
         "SELECT ordinal, body FROM statement WHERE npsn = :npsn ORDER BY ordinal DESC LIMIT 1", npsn=school.npsn
     )
@@ -46,7 +66,7 @@ async def issue(
         "incarnation": school.incarnation,
         "kind": school.session_kind,
         "lineage": [entry.model_dump() for entry in school.lineage],
-        "head_seq": school.head_seq,
+        "head_seq": seq,
         "root": roots.root,
         "counts": roots.counts,
         "unsent": asked.unsent,
@@ -65,7 +85,7 @@ async def issue(
         npsn=school.npsn,
         incarnation=school.incarnation,
         session=school.session,
-        seq=school.head_seq,
+        seq=seq,
         kind=school.session_kind,
         root=roots.root,
         body=canonical.encode(statement),

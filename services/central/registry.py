@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.central import schools
+from services.central import claims, schools
 from services.central.schools import School
 from services.database import Transaction
 from services.entities import Fields
@@ -87,8 +87,9 @@ async def write(
 ) -> list[Stored]:
     """Write new versions, no record twice, with the next seqs in the given order; what they superseded goes to history.
 
-    Three statements whatever the number. The caller holds the school's lock and hands in `school` as it was read under
-    that lock, or as `school.head_seq` was left by the write before.
+    Three statements whatever the number, and one more if they change who uses which number (`claims`). The caller holds
+    the school's lock and hands in `school` as it was read under that lock, or as `school.head_seq` was left by the
+    write before.
     """
     if not versions:
         return []
@@ -100,17 +101,22 @@ async def write(
         "ids": [w.record_id for w in written],
         "seqs": [w.seq for w in written],
     }
-    await transaction.run(
+    superseded = await transaction.rows(
         """
-        INSERT INTO history
-            (npsn, entity, record_id, version, seq, superseded_seq, text, written_by, written_session, written_at)
-        SELECT r.npsn, r.entity, r.record_id, r.version, r.seq, new.seq, r.text, r.written_by, r.written_session,
-               r.written_at
-        FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:seqs AS bigint[]))
-            AS new (entity, record_id, seq)
-        JOIN record r ON r.npsn = :npsn AND r.entity = new.entity AND r.record_id = new.record_id
+        WITH superseded AS (
+            INSERT INTO history
+                (npsn, entity, record_id, version, seq, superseded_seq, text, written_by, written_session, written_at)
+            SELECT r.npsn, r.entity, r.record_id, r.version, r.seq, new.seq, r.text, r.written_by, r.written_session,
+                   r.written_at
+            FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:seqs AS bigint[]))
+                AS new (entity, record_id, seq)
+            JOIN record r ON r.npsn = :npsn AND r.entity = new.entity AND r.record_id = new.record_id
+            RETURNING entity, record_id, text
+        )
+        SELECT entity, record_id, text FROM superseded WHERE entity = ANY(CAST(:watched AS text[]))
         """,
         npsn=school.npsn,
+        watched=sorted(claims.WATCHED),
         **columns,
     )
     await transaction.run(
@@ -130,6 +136,9 @@ async def write(
         texts=[w.text for w in written],
         **columns,
     )
+    before = {(r.entity, r.record_id): r.text for r in superseded}
+    moved = (claims.Moved(w.entity, w.record_id, before.get((w.entity, w.record_id)), w.text) for w in written)
+    await claims.keep(transaction, school.npsn, moved)
     await schools.advance(transaction, school.npsn, written[-1].seq)
     return written
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.database import Database, Transaction, from_json, to_json
-from services.messages import Kind, LineageEntry
+from services.messages import Kind, LineageEntry, Mark
 
 
 @dataclass(frozen=True, slots=True)
 class School:
-    """A school as central knows it, read under the lock. `incarnation` is the database's own present life."""
+    """A school as central knows it, read under the lock. `incarnation` is the database's own present life;
+    `silent_seconds` have gone by since the live session was heard of.
+    """
 
     npsn: str
     nama: str
@@ -31,7 +33,14 @@ class School:
     session_kind: Kind | None
     session_sender: str | None
     session_open_id: str | None
+    mark: Mark | None
     incarnation: str
+    silent_seconds: float | None = None
+
+    @property
+    def as_of(self) -> int | None:
+        """The seq that the live session, a restore, gives back; None: it goes by the head."""
+        return self.confirmed_seq if self.session_kind == "restore" else None
 
     def is_live(self, session: int, incarnation: str, sender: str) -> bool:
         """Is this the school's current session, and its own user speaking in it?"""
@@ -66,7 +75,8 @@ async def lock(transaction: Transaction, npsn: str) -> School | None:
     """The school, locked until the transaction ends; None if central does not know it."""
     row = await transaction.row(
         """
-        SELECT school.*, (SELECT incarnation FROM incarnation WHERE is_current) AS incarnation
+        SELECT school.*, (SELECT incarnation FROM incarnation WHERE is_current) AS incarnation,
+               extract(epoch FROM now() - session_active_at) AS silent_seconds
         FROM school WHERE npsn = :npsn FOR UPDATE OF school
         """,
         npsn=npsn,
@@ -88,7 +98,9 @@ async def lock(transaction: Transaction, npsn: str) -> School | None:
         session_kind=row.session_kind,
         session_sender=row.session_sender,
         session_open_id=row.session_open_id,
+        mark=None if row.mark_session is None else Mark(incarnation=row.mark_incarnation, session=row.mark_session),
         incarnation=row.incarnation,
+        silent_seconds=None if row.silent_seconds is None else float(row.silent_seconds),
     )
 
 
@@ -114,8 +126,10 @@ async def rename(transaction: Transaction, npsn: str, nama: str) -> None:
 
 
 async def confirm_baseline(transaction: Transaction, npsn: str) -> None:
-    """The baseline is what downstream readers see until the first sync."""
-    await transaction.run("UPDATE school SET confirmed_seq = head_seq WHERE npsn = :npsn", npsn=npsn)
+    """The baseline is what downstream readers see until the first sync; it waits for no verdict of central's."""
+    await transaction.run(
+        "UPDATE school SET confirmed_seq = head_seq, unjudged_since = NULL WHERE npsn = :npsn", npsn=npsn
+    )
 
 
 async def set_code(transaction: Transaction, npsn: str, code_hash: bytes) -> bool:
@@ -129,13 +143,16 @@ async def set_code(transaction: Transaction, npsn: str, code_hash: bytes) -> boo
 
 
 async def install(transaction: Transaction, npsn: str, install_id: str, site: str) -> int:
-    """Make this installation the school's; the registration's number. The older one's session ends."""
+    """Make this installation the school's; the registration's number. The older one's session ends, and so does its
+    mark: marks are compared within one installation.
+    """
     return int(
         await transaction.value(
             """
             UPDATE school
             SET install_id = :install_id, site = :site, registration_no = registration_no + 1, registered_at = now(),
-                session_kind = NULL, session_sender = NULL, session_open_id = NULL
+                session_kind = NULL, session_sender = NULL, session_open_id = NULL, session_active_at = NULL,
+                mark_incarnation = NULL, mark_session = NULL
             WHERE npsn = :npsn
             RETURNING registration_no
             """,
@@ -153,7 +170,7 @@ async def begin_session(transaction: Transaction, npsn: str, kind: Kind, sender:
             """
             UPDATE school
             SET session = session + 1, session_kind = :kind, session_sender = :sender, session_open_id = :open_id,
-                session_at = now()
+                session_at = now(), session_active_at = now()
             WHERE npsn = :npsn
             RETURNING session
             """,
@@ -166,8 +183,12 @@ async def begin_session(transaction: Transaction, npsn: str, kind: Kind, sender:
 
 
 async def advance(transaction: Transaction, npsn: str, head_seq: int) -> None:
-    """The head after what this transaction wrote."""
-    await transaction.run("UPDATE school SET head_seq = :head WHERE npsn = :npsn", npsn=npsn, head=head_seq)
+    """The head after what this transaction wrote: central's verdict on the school is about an older one now."""
+    await transaction.run(
+        "UPDATE school SET head_seq = :head, unjudged_since = coalesce(unjudged_since, now()) WHERE npsn = :npsn",
+        npsn=npsn,
+        head=head_seq,
+    )
 
 
 async def last_batch(transaction: Transaction, npsn: str, session: int) -> Batch | None:
@@ -204,14 +225,14 @@ async def keep_batch(transaction: Transaction, npsn: str, incarnation: str, batc
 
 
 async def completed(transaction: Transaction, school: School) -> None:
-    """The live session was proven equal at the head: a sync confirms it, a pull delivered it."""
+    """The live session was proven equal: a sync confirms the head, a pull delivered it, a restore moves nothing."""
     moved = {
-        "sync": "confirmed_seq = :seq, syncs = syncs + 1, last_sync_at = now()",
-        "pull": "delivered_seq = :seq, pulls = pulls + 1, last_pull_at = now()",
+        "restore": "",
+        "sync": ", confirmed_seq = :seq, syncs = syncs + 1, last_sync_at = now()",
+        "pull": ", delivered_seq = :seq, pulls = pulls + 1, last_pull_at = now()",
     }
     assert school.session_kind is not None
     await transaction.run(
-        f"UPDATE school SET {moved[school.session_kind]} WHERE npsn = :npsn",  # noqa: S608  one of the two above
-        npsn=school.npsn,
-        seq=school.head_seq,
+        f"UPDATE school SET session_active_at = NULL {moved[school.session_kind]} WHERE npsn = :npsn",  # noqa: S608  one of the above
+        **{"npsn": school.npsn, **({"seq": school.head_seq} if moved[school.session_kind] else {})},
     )

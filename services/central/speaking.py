@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from services.central.schools import School
 from services.database import Transaction
 from services.errors import MessageRefused
 from services.intake import Accounts
@@ -24,11 +23,11 @@ VERBS: Mapping[str, str] = {
 }
 """The routing key's second word for each request."""
 
-ROLES: Mapping[str, tuple[Kind, frozenset[str]]] = {
-    "site-sync": ("sync", frozenset({"register", "open", "fetch", "push", "verify"})),
-    "site-pull": ("pull", frozenset({"open", "fetch", "verify"})),
+ROLES: Mapping[str, tuple[frozenset[Kind], frozenset[str]]] = {
+    "site-sync": (frozenset({"sync"}), frozenset({"register", "open", "fetch", "push", "verify"})),
+    "site-pull": (frozenset({"pull", "restore"}), frozenset({"open", "fetch", "verify"})),
 }
-"""The kind of session that a site's user may open, and what it may send at all."""
+"""The kinds of session that a site's user may open, and what it may send at all."""
 
 
 class Announce(Protocol):
@@ -60,13 +59,7 @@ async def kinds(transaction: Transaction, event: Event[Any]) -> frozenset[Kind]:
     may = [ROLES[role] for role in (account.roles if account else ()) if role in ROLES]
     if not any(verb in verbs for _, verbs in may):
         raise MessageRefused("MSG-05", f"this user may not send {verb}")
-    return frozenset(kind for kind, verbs in may if verb in verbs)
-
-
-def check_site(school: School, event: Event[Any]) -> None:
-    """Raises MessageRefused MSG-05 if the sender belongs to another site than the school."""
-    if school.site != site_of(event.sender):
-        raise MessageRefused("MSG-05", "the school is another site's")
+    return frozenset(kind for kinds, verbs in may if verb in verbs for kind in kinds)
 
 
 def site_of(user: str) -> str:

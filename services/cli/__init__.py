@@ -1,7 +1,8 @@
 """The `selaras` command: a composition root, and nothing that a library would want.
 
 commands  all of them, and how each ends
-school    publish, validate, sync, pull, status, register
+school    publish, validate, sync, pull, status
+installation  register, reinstall, export
 conflicts see and decide them
 officer   central's officers
 ops       serve, migrate, topology, dead

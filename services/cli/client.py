@@ -15,6 +15,8 @@ from services.messages import Message
 from services.wire import Event
 
 CONNECT_SECONDS = 10.0
+SOURCE = "/perintah"
+"""The source of every event of the command."""
 
 
 class NoAnswer(Exception):
@@ -34,7 +36,7 @@ class Client:
             prefix="listen",
             bindings=bindings,
             heard=self._heard.put_nowait,
-            source="/perintah",
+            source=SOURCE,
             patient=False,
         )
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import conflicts, local, officer, ops, school, troubles
+from services.cli import conflicts, installation, local, officer, ops, school, troubles
 from services.cli.client import NoAnswer
 from services.cli.outcomes import DONE, INTERRUPTED, NOT_SET_UP, UNFINISHED, USAGE, Stop
 from services.errors import SelarasError, Transient
@@ -41,7 +41,8 @@ def _root(
 
 
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    school.publish, school.validate, school.sync, school.pull, school.status, school.register,
+    school.publish, school.validate, school.sync, school.pull, school.status,
+    installation.register, installation.reinstall, installation.export,
     conflicts.conflicts, conflicts.decide,
     ops.serve, ops.migrate, local.demo, local.up, local.sample,
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from services import topology
-from services.central import administration, registry
+from services.central import administration, judging, registry
 from services.cli import files, show
 from services.cli.arguments import LARGEST, AsJson, By, Entity, Npsn, RecordId, Wait
 from services.cli.client import at_central
@@ -64,8 +64,27 @@ def school_show(
     if json:
         show.as_json({**asdict(found), "pulled_not_synced": found.pulled_not_synced})
         return
-    rows = [(name, value) for name, value in asdict(found).items() if name != "counts"]
+    rows = [(name, value) for name, value in asdict(found).items() if name not in ("counts", "verdict")]
     show.table(f"{found.nama} ({npsn})", ("", ""), [*rows, *found.counts.items()])
+    _show_verdict(found.verdict)
+
+
+def _show_verdict(verdict: judging.Verdict | None) -> None:
+    """Central's own verdict; what is invalid there did not come through a gate, or has become so since."""
+    if verdict is None:
+        show.line("Validasi pusat: belum ada · central's own verdict: none yet")
+        return
+    show.line(
+        f"Validasi pusat (seq {verdict.seq}, {verdict.date}, aturan · rules {verdict.rules_version}): "
+        f"{verdict.invalid} invalid, {verdict.warning} peringatan · warnings"
+    )
+    rules = [
+        (rule, severity, number)
+        for severity, counted in (("invalid", verdict.invalid_rules), ("warning", verdict.warning_rules))
+        for rule, number in counted.items()
+    ]
+    if rules:
+        show.table("", ("aturan · rule", "", "temuan · findings"), rules)
 
 
 @app.command("record")

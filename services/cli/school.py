@@ -1,4 +1,4 @@
-"""A school's commands: publish, validate, sync, pull, status, register."""
+"""A school's commands: publish, validate, sync, pull, status."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import typer
 
 from services import topology
 from services.cli import files, show
-from services.cli.arguments import AsJson, By, Code, Npsn, OptionalNpsn, Wait
-from services.cli.client import Client, NoAnswer, at_site, reach
+from services.cli.arguments import AsJson, By, Npsn, OptionalNpsn, Wait
+from services.cli.client import Client, NoAnswer, at_site
 from services.cli.outcomes import FAILED, NOT_SET_UP, REFUSED, USAGE, Stop
 from services.cli.settings import CommandSettings
 from services.database import Database
-from services.link.channel import SENDS, Channel
 from services.messages import (
     Actor,
     Blocking,
@@ -26,25 +25,21 @@ from services.messages import (
     Counts,
     FieldsChange,
     Kind,
-    Problem,
     PullRequested,
-    SchoolRegister,
-    SchoolRegistered,
+    RestoreRequested,
     SessionCompleted,
     SessionFailed,
     SessionProgressed,
-    SessionRefusal,
     SessionRefused,
     SessionStarted,
     SyncRequested,
     ValidationCompleted,
     ValidationRequested,
 )
-from services.replica import judging, registration
+from services.replica import judging
 from services.replica import status as standing
 
-ANSWER_SECONDS = 10.0
-"""How long central may take for one answer, as it may where the services ask."""
+Request = SyncRequested | PullRequested | RestoreRequested
 
 
 def publish(
@@ -190,16 +185,20 @@ def sync(
     json: AsJson = False,
 ) -> None:
     """Sinkronisasi: send what changed here, receive what changed at the centre, end exactly equal."""
-    _session("sync", npsn, SyncRequested(actor=Actor(id=actor, role=role)), wait, json)
+    ask_session("sync", npsn, SyncRequested(actor=Actor(id=actor, role=role)), wait, json)
 
 
 def pull(npsn: Npsn, actor: By = "operator", wait: Wait = 600.0, json: AsJson = False) -> None:
     """Tarik data: take the centre's updates; nothing is ever sent."""
-    _session("pull", npsn, PullRequested(actor=Actor(id=actor, role="operator")), wait, json)
+    ask_session("pull", npsn, PullRequested(actor=Actor(id=actor, role="operator")), wait, json)
 
 
-def _session(kind: Kind, npsn: str, request: SyncRequested | PullRequested, wait: float, json: bool) -> None:
-    end = asyncio.run(follow(CommandSettings().need("amqp_url"), kind, npsn, request, wait, shown=not json))
+def ask_session(
+    kind: Kind, npsn: str, request: Request, wait: float, json: bool, *, event_id: str | None = None
+) -> None:
+    """Ask for a session, follow it and show how it ends. Raises Stop unless it completes."""
+    url = CommandSettings().need("amqp_url")
+    end = asyncio.run(follow(url, kind, npsn, request, wait, shown=not json, event_id=event_id))
     if json:
         show.as_json({"type": end.type, **end.model_dump()})
     elif isinstance(end, SessionCompleted):
@@ -215,13 +214,13 @@ def _session(kind: Kind, npsn: str, request: SyncRequested | PullRequested, wait
 
 
 async def follow(
-    url: str, kind: Kind, npsn: str, request: SyncRequested | PullRequested, wait: float, *, shown: bool
+    url: str, kind: Kind, npsn: str, request: Request, wait: float, *, shown: bool, event_id: str | None = None
 ) -> SessionCompleted | SessionRefused | SessionFailed:
     """Ask for a session and follow it to its end, with live bars if `shown` and there is a terminal, else lines."""
     async with at_site(url, npsn) as client:
         with show.progress(bars=shown) as progress:
-            event_id = await client.publish(topology.COMMANDS, f"{kind}.{npsn}", request)
-            async for event in client.events(event_id, seconds=wait):
+            asked = await client.publish(topology.COMMANDS, f"{kind}.{npsn}", request, id=event_id)
+            async for event in client.events(asked, seconds=wait):
                 if isinstance(event.data, SessionStarted | SessionProgressed):
                     progress.update(event.data)
                 elif isinstance(event.data, SessionCompleted | SessionRefused | SessionFailed):
@@ -234,6 +233,10 @@ def show_completed(end: SessionCompleted) -> None:
     receipt = end.receipt
     if end.kind == "sync":
         show.console.print(f"[bold green]Sinkronisasi selesai[/] · synced: {end.sent} dikirim, {end.received} diterima")
+    elif end.kind == "restore":
+        show.console.print(
+            f"[bold green]Pasang ulang selesai[/] · restored as of the last completed sync: {end.received} diterima"
+        )
     else:
         show.console.print(f"[bold green]Tarik data selesai[/] · pulled: {end.received} diterima, 0 dikirim")
     if end.verdicts:
@@ -289,6 +292,12 @@ async def _status(url: str, npsn: str | None) -> list[Any]:
     return [found]
 
 
+def _waits(request: standing.Open) -> str:
+    """Since when a request is open, and what it waits for."""
+    since = f"sejak · since {show.when(request.asked_at)}"
+    return since if request.waiting is None else f"{request.waiting['code']} {request.waiting['text_id']}, {since}"
+
+
 def _show_status(s: standing.Status) -> None:
     show.table(
         f"{s.nama} ({s.npsn})",
@@ -301,59 +310,19 @@ def _show_status(s: standing.Status) -> None:
             ("ditolak pusat · refused", s.refused),
             ("sinkron terakhir · last sync", show.when(s.last_sync_at)),
             ("tarik terakhir · last pull", show.when(s.last_pull_at)),
+            *([("pasang ulang sejak · restoring since", show.when(s.restoring_since))] if s.restoring_since else []),
+            *([("perubahan ditahan · changes parked", s.parked)] if s.parked else []),
             (
                 "sesi terakhir · latest",
                 ", ".join(f"{k}: {v.outcome} {v.reason or ''}".strip() for k, v in s.latest.items()),
             ),
+            *((f"{o.kind} {o.state}", _waits(o)) for o in s.open),
             ("seq", s.cursor),
             ("root", s.root),
         ],
     )
     if badge := s.badge():
         show.console.print(f"[yellow]{badge}[/] · {s.badge('en')}")
-
-
-def register(
-    npsn: Npsn,
-    code: Code,
-    wait: Wait = 600.0,
-    json: AsJson = False,
-) -> None:
-    """Register this installation for a school, and bring its baseline in."""
-    settings = CommandSettings()
-    settings.need("amqp_url")  # for the pull: nothing is registered that could not be pulled then
-    answer = asyncio.run(_register(settings, npsn, code, wait))
-    if isinstance(answer, Problem):
-        if json:
-            show.as_json(answer.model_dump())
-        else:
-            show.problem(answer)
-        raise Stop("", REFUSED)
-    if not json:
-        show.line(f"{answer.nama} ({npsn}) terdaftar di instalasi ini · registered; its data are being pulled")
-    _session("pull", npsn, PullRequested(actor=Actor(id="operator", role="operator")), wait, json)
-
-
-async def _register(settings: CommandSettings, npsn: str, code: str, wait: float) -> SchoolRegistered | Problem:
-    database = Database(settings.need("site_database_url"), pool=1)
-    url = settings.need("central_amqp_url")
-    central = Channel(url, source="/perintah", answer_seconds=min(ANSWER_SECONDS, wait / SENDS))
-    try:
-        if await registration.is_registered(database, npsn):
-            raise Stop(f"{npsn} sudah terdaftar di instalasi ini · is registered here already.", REFUSED)
-        await reach(url)
-        await central.start()
-        answer = await central.ask("register", npsn, SchoolRegister(code=code))
-        if isinstance(answer, SessionRefusal):
-            return answer.problem
-        assert isinstance(answer, SchoolRegistered)
-        await registration.register(
-            database, npsn, nama=answer.nama, install_id=answer.install_id, registration_no=answer.registration_no
-        )
-        return answer
-    finally:
-        await central.stop()
-        await database.close()
 
 
 def _blocking(f: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from services.entities.peserta_didik import PesertaDidik
 from services.entities.ptk import Ptk
 from services.entities.ptk_terdaftar import PtkTerdaftar
 from services.entities.registrasi_peserta_didik import RegistrasiPesertaDidik
+from services.entities.residu import Residu
 from services.entities.rombongan_belajar import RombonganBelajar
 from services.entities.schema import (
     CONFIRMED,
@@ -43,6 +44,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     RombonganBelajar,
     AnggotaRombel,
     Pembelajaran,
+    Residu,
 )
 
 SPECS: Mapping[str, EntitySpec] = MappingProxyType({model.entity: model.spec() for model in ENTITIES})
@@ -67,6 +69,7 @@ __all__ = [
     "Ptk",
     "PtkTerdaftar",
     "RegistrasiPesertaDidik",
+    "Residu",
     "RombonganBelajar",
     "Sekolah",
     "Tab",

@@ -6,6 +6,7 @@ PTK, status and assignments only at the Dinas; all come down by tarik data.
 
 VERVAL_PD = "VervalPD"
 VERVAL_PTK = "VervalPTK"
+VERVAL = "VervalPD/VervalPTK"
 VERVAL_SP = "VervalSP"
 DINAS = "Dinas (KK-Datadik)"
 PUSAT = "Pusat"

@@ -1,6 +1,7 @@
 """What an event was answered: the same event again gets the same answer, the same id with other content is refused.
 
-The key is (npsn, source, id). Answers are kept 90 days.
+The key is (npsn, source, id). Answers are kept 90 days; at a site each names the school's revision after it, so that
+those about what a restore takes away can be forgotten.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ CREATE TABLE answer (
     content_hash bytea       NOT NULL,
     answer       jsonb       NOT NULL,
     answered_at  timestamptz NOT NULL DEFAULT now(),
+    revision     bigint,
     PRIMARY KEY (npsn, source, id)
 )
 """
@@ -61,18 +63,27 @@ class Answers:
         event_id: str,
         content_hash: bytes,
         messages: list[tuple[str, dict[str, Any]]],
+        revision: int | None = None,
     ) -> None:
-        """Remember the answer."""
+        """Remember the answer. `revision`: of the school after it."""
         await transaction.run(
             """
-            INSERT INTO answer (npsn, source, id, content_hash, answer)
-            VALUES (:npsn, :source, :id, :hash, CAST(:answer AS jsonb))
+            INSERT INTO answer (npsn, source, id, content_hash, answer, revision)
+            VALUES (:npsn, :source, :id, :hash, CAST(:answer AS jsonb), :revision)
             """,
             npsn=npsn,
             source=source,
             id=event_id,
             hash=content_hash,
             answer=to_json(messages),
+            revision=revision,
+        )
+
+    @staticmethod
+    async def forget_after(transaction: Transaction, npsn: str, revision: int) -> None:
+        """Drop a school's answers that were given above a revision: what they are about is gone."""
+        await transaction.run(
+            "DELETE FROM answer WHERE npsn = :npsn AND revision > :revision", npsn=npsn, revision=revision
         )
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from services.broker import Handlers
 from services.calendar import today
@@ -16,12 +16,14 @@ from services.replica.requests import Requests
 from services.replica.sessions import Replica
 from services.runtime import Service
 
-TakeRequests = Callable[[Database, Requests, Workers], Handlers]
+TakeRequests = Callable[[Database, Requests, Mapping[Kind, Workers]], Handlers]
 
 
-def session_service(name: str, kind: Kind, settings: LinkSettings, run: Run, handlers: TakeRequests) -> Service:
-    """A service that answers requests of one kind with sessions run by `run`."""
-    database = Database(settings.site_database_url, pool=settings.database_pool + settings.sessions, name=name)
+def session_service(name: str, settings: LinkSettings, kinds: Mapping[Kind, Run], handlers: TakeRequests) -> Service:
+    """A service that answers requests of some kinds, each with sessions of its own."""
+    database = Database(
+        settings.site_database_url, pool=settings.database_pool + settings.sessions * len(kinds), name=name
+    )
     service = Service(name, settings, database)
     requests = Requests(database, lease_seconds=settings.lease_seconds)
     central = Channel(
@@ -30,17 +32,21 @@ def session_service(name: str, kind: Kind, settings: LinkSettings, run: Run, han
         answer_seconds=settings.answer_seconds,
         confirm_seconds=settings.confirm_seconds,
     )
-    metrics = SessionMetrics(service.registry, settings.site, (kind,))
-    workers = Workers(
-        kind,
-        run,
-        requests=requests,
-        replica=Replica(requests, today),
-        central=central,
-        publisher=service.publisher,
-        metrics=metrics,
-        number=settings.sessions,
-    )
+    metrics = SessionMetrics(service.registry, settings.site, tuple(kinds))
+    workers = {
+        kind: Workers(
+            kind,
+            run,
+            requests=requests,
+            replica=Replica(requests, today),
+            central=central,
+            publisher=service.publisher,
+            metrics=metrics,
+            number=settings.sessions,
+            after_seconds=settings.after_seconds,
+        )
+        for kind, run in kinds.items()
+    }
 
     async def refresh() -> None:
         values = await requests.gauges(metrics.kinds)
@@ -52,6 +58,7 @@ def session_service(name: str, kind: Kind, settings: LinkSettings, run: Run, han
 
     service.part(central)
     service.serve(handlers(database, requests, workers), prefetch={})
-    service.work(workers.work)
+    for of_kind in workers.values():
+        service.work(of_kind.work)
     service.scrape(refresh)
     return service

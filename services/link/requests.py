@@ -1,4 +1,4 @@
-"""How a request for a session becomes a row: who asks, may they, and is the school here; the same for both kinds."""
+"""How a request for a session becomes a row: who asks, may they, and is the school here; the same for every kind."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from services.database import Database
 from services.errors import MessageRefused
 from services.intake import Accounts
 from services.link.workers import Workers
-from services.messages import Cause, PullRequested, SyncRequested
+from services.messages import PullRequested, RestoreRequested, SyncRequested
 from services.problems import problem
+from services.replica.asking import Wanted
 from services.replica.requests import Requests
 from services.wire import Event
 
 
 async def take_request(
-    event: Event[SyncRequested] | Event[PullRequested],
+    event: Event[SyncRequested] | Event[PullRequested] | Event[RestoreRequested],
     *,
     role: str,
+    lacking: str,
     database: Database,
     requests: Requests,
     workers: Workers,
 ) -> None:
     """Store the request and wake a worker. It may wait for hours, so the message is acknowledged once the row is there.
 
-    Raises MessageRefused MSG-05 or MSG-06. Who lacks `role` is refused with SYN-02, a school that is not here with
-    SYN-11;
-    the same event again announces its end again.
+    Raises MessageRefused MSG-05 or MSG-06. Who lacks `role` is refused with the code `lacking`, a school that is not
+    here with SYN-11; the same event again announces its end again.
     """
     npsn = event.subject
     if event.routing_key != f"{workers.kind}.{npsn}":
@@ -35,18 +36,19 @@ async def take_request(
     person = event.data.actor
     named = person if person is not None and account.names_people else None
     actor = named.id if named else event.sender
-    why = None
-    if role not in account.acts_as(named.role if named else None):
-        why = problem("SYN-02")
-    elif not await requests.is_registered(npsn):
-        why = problem("SYN-11")
-    request = await requests.ask(
+    asked = event.data
+    wanted = Wanted(
         npsn,
         workers.kind,
-        source=event.source,
-        event_id=event.id,
-        actor=actor,
-        refused=workers.refusal(Cause(source=event.source, id=event.id), why) if why else None,
+        event.source,
+        event.id,
+        actor,
+        revision=asked.revision if isinstance(asked, RestoreRequested) else None,
+        after=() if isinstance(asked, RestoreRequested) else tuple(asked.after),
     )
-    await workers.announce_end(request)
-    workers.wake()
+    why = None
+    if role not in account.acts_as(named.role if named else None):
+        why = problem(lacking)
+    elif not await requests.is_registered(npsn):
+        why = problem("SYN-11")
+    await workers.accept(wanted, why)

@@ -1,7 +1,8 @@
-"""The steps that a sync and a pull share: open, fetch, verify. What does not go on comes out as one of three ends.
+"""The steps that a sync and a pull share: open, fetch, verify. What does not go on comes out as one of these.
 
 Refused  central (or the gate) will have no session now: a result, told to the operator
 Failed   the exchange stopped on something that is for ops
+Waiting  central has kept a place in its line: not yet
 Stale    another session is the school's current one: this attempt is over
 """
 
@@ -32,6 +33,7 @@ from services.messages import (
     SessionRefusal,
     SessionStale,
     SessionVerify,
+    SessionWait,
 )
 from services.problems import problem
 from services.replica.requests import Job
@@ -65,6 +67,15 @@ class Failed(SelarasError):
         self.entities = entities
 
 
+class Waiting(SelarasError):
+    """Central has no place for the session yet; it has kept one in its line."""
+
+    def __init__(self, told: SessionWait) -> None:
+        super().__init__(told.reason)
+        self.seconds = float(told.retry_seconds)
+        self.problem = problem("SYN-09", position=str(told.position), retry_at=told.retry_at)
+
+
 class Stale(SelarasError):
     """Central answers to another session of this school."""
 
@@ -94,13 +105,20 @@ class Session:
     number: int = 0
     incarnation: str = ""
     cursor: int = 0
+    as_of: int | None = None
     batch_records: int = 500
     batch_bytes: int = 1024 * 1024
     progress: Progress = field(default_factory=Progress)
     verdicts: Counter[str] = field(default_factory=Counter)
 
     async def open(self) -> SessionPage:
-        """OPEN; the first page. Raises Refused, CentralAway."""
+        """OPEN, and take central's lineage; the first page. Raises Refused, Waiting, CentralAway."""
+        granted = await self.granted((await self.replica.school(self.job)).cursor)
+        await self.replica.begin(self.job, granted.lineage)
+        return granted.page
+
+    async def granted(self, cursor: int) -> SessionGranted:
+        """OPEN, and nothing more. Raises Refused, Waiting, CentralAway."""
         school = await self.replica.school(self.job)
         granted = await self.ask(
             "open",
@@ -111,21 +129,24 @@ class Session:
                 oldest_protocol_version=OLDEST_PROTOCOL_VERSION,
                 rules_version=RULES_VERSION,
                 lineage=[LineageEntry.model_validate(entry) for entry in school.lineage],
-                cursor=school.cursor,
+                cursor=cursor,
                 highest_seq=school.highest_seq,
                 marks=school.marks,
                 clock=wire.now_text(),
                 actor=self.job.actor,
+                statement=await self.replica.latest_statement(self.job),
             ),
         )
+        if isinstance(granted, SessionWait):
+            raise Waiting(granted)
         if not isinstance(granted, SessionGranted):
             raise CentralAway(f"answered OPEN with {granted.type}")
         self.number = granted.session
         self.incarnation = granted.incarnation
         self.batch_records = granted.limits.records
         self.batch_bytes = granted.limits.bytes
-        await self.replica.begin(self.job, granted.lineage)
-        return granted.page
+        self.as_of = granted.as_of
+        return granted
 
     async def fetch(self, page: SessionPage, *, first: bool) -> None:
         """Take in `page` and all that follow it.
@@ -142,12 +163,19 @@ class Session:
                 await self.report(self.progress)
             if page.complete:
                 return
-            page = await self._fetch_one(page.cursor)
+            page = await self.fetch_one(page.cursor)
 
-    async def _fetch_one(self, cursor: int) -> SessionPage:
+    async def fetch_one(self, cursor: int) -> SessionPage:
+        """FETCH: the page after `cursor`. Raises Stale, CentralAway."""
         answer = await self.ask(
             "fetch",
-            SessionFetch(session=self.number, incarnation=self.incarnation, cursor=cursor, limit=PAGE_RECORDS),
+            SessionFetch(
+                session=self.number,
+                incarnation=self.incarnation,
+                cursor=cursor,
+                limit=PAGE_RECORDS,
+                as_of=self.as_of,
+            ),
         )
         if not isinstance(answer, SessionPage):
             raise CentralAway(f"answered FETCH with {answer.type}")
@@ -179,7 +207,7 @@ class Session:
                 raise Failed(problem("SYN-20", entities=", ".join(differing)), tuple(differing))
             if not isinstance(answer, SessionBehind):
                 raise CentralAway(f"answered VERIFY with {answer.type}")
-            await self.fetch(await self._fetch_one(here.cursor), first=False)
+            await self.fetch(await self.fetch_one(here.cursor), first=False)
         raise Stale
 
     async def ask(self, verb: str, request: Message) -> Message:
@@ -192,4 +220,4 @@ class Session:
         return answer
 
 
-__all__ = ["Failed", "Progress", "Refused", "Session", "Stale"]
+__all__ = ["Failed", "Progress", "Refused", "Session", "Stale", "Waiting"]

@@ -18,4 +18,7 @@ class LinkSettings(ServiceSettings):
     lease_seconds: float = Field(
         60.0, description="How long a worker that has died holds a school; a live one renews it"
     )
+    after_seconds: float = Field(
+        60.0, description="How long a request waits for the change events that it names to be answered", ge=0
+    )
     answer_seconds: float = Field(10.0, description="How long to wait for central's answer before asking again")

@@ -20,10 +20,12 @@ from services import topology, wire
 from services.broker import Publisher, PublishRefused
 from services.errors import CentralAway, DatabaseAway, Transient
 from services.link.channel import Channel
-from services.link.session import Failed, Progress, Refused, Session, Stale
+from services.link.session import Failed, Progress, Refused, Session, Stale, Waiting
 from services.messages import SCHEMA, Cause, Kind, Message, Problem
 from services.metrics import SessionMetrics
 from services.problems import problem
+from services.replica import asking
+from services.replica.asking import Wanted
 from services.replica.requests import Ending, Job, LeaseLost, Requests
 from services.replica.sessions import Replica
 
@@ -53,6 +55,7 @@ class Workers:
         publisher: Publisher,
         metrics: SessionMetrics,
         number: int,
+        after_seconds: float,
     ) -> None:
         self.kind = kind
         self._run = run
@@ -62,6 +65,7 @@ class Workers:
         self._publisher = publisher
         self._metrics = metrics
         self._number = number
+        self._after_seconds = after_seconds
         self._holder = secrets.token_hex(8)
         self._wake = asyncio.Event()
 
@@ -76,6 +80,7 @@ class Workers:
         try:
             while not stopping.is_set():
                 try:
+                    await self._refuse_overdue()
                     while len(running) < self._number and (job := await self._requests.take(self.kind, self._holder)):
                         task = asyncio.create_task(self._answer(job))
                         running.add(task)
@@ -95,10 +100,24 @@ class Workers:
             for task in running:
                 task.cancel()
 
-    def refusal(self, cause: Cause, why: Problem) -> tuple[str, dict[str, Any]]:
-        """The end of a request that becomes no session: its reason, and the announcement's data."""
-        message = self._message("refused", cause=cause, kind=self.kind, problem=why, findings=[])
-        return why.code, message.model_dump()
+    async def accept(self, wanted: Wanted, refused: Problem | None) -> None:
+        """Store a request and wake a worker; one that is `refused`, or has ended before, is announced at once."""
+        cause = Cause(source=wanted.source, id=wanted.event_id)
+        ending = None if refused is None else (refused.code, self._refusal(cause, refused))
+        joins = await self._requests.ask(wanted, after_seconds=self._after_seconds, refused=ending)
+        if joins and self.kind == "sync":
+            await self._say_waiting(wanted.npsn, cause, problem("SYN-13"))
+        await self.announce_end(wanted.id)
+        self.wake()
+
+    def _refusal(self, cause: Cause, why: Problem) -> dict[str, Any]:
+        return self._message("refused", cause=cause, kind=self.kind, problem=why, findings=[]).model_dump()
+
+    async def _refuse_overdue(self) -> None:
+        """Requests that waited long enough for events that nobody answered."""
+        for late in await asking.overdue(self._requests.database, self.kind):
+            why = problem("SYN-17", events=", ".join(late.events))
+            await self._requests.refuse(late.npsn, late.id, self.kind, why.code, self._refusal(late.cause, why))
 
     async def announce_end(self, request_id: str) -> None:
         """Announce the end of one request, if it has ended: its message came again."""
@@ -109,12 +128,12 @@ class Workers:
         self._metrics.attempts.labels(self._metrics.site, self.kind).inc()
         heartbeat = asyncio.create_task(self._keep_lease(job))
         try:
-            await self._tell(job, "started", cause=job.cause, kind=self.kind, attempt=job.attempt)
+            await self._tell(job.npsn, "started", cause=job.cause, kind=self.kind, attempt=job.attempt)
             await self._conclude(job)
             await self._announce_ends()
         except asyncio.CancelledError:
             with contextlib.suppress(LeaseLost, DatabaseAway):
-                await self._requests.wait(job, seconds=0, unreachable=False)  # another worker may go on at once
+                await self._requests.wait(job, seconds=0)  # another worker may go on at once
             raise
         except LeaseLost:
             log.info("another session took over", extra={"session": job.id})
@@ -143,7 +162,10 @@ class Workers:
             if job.replaced + 1 >= MOST_REPLACED:
                 await self._fail(job, problem("SYN-22"))
             else:
-                await self._requests.wait(job, seconds=_pause(job.attempt), unreachable=False, replaced=True)
+                await self._requests.wait(job, seconds=_pause(job.replaced + 1), replaced=True)
+        except Waiting as told:
+            await self._requests.wait(job, seconds=told.seconds, slot=told.problem)
+            await self._say_waiting(job.npsn, job.cause, told.problem)
         except CentralAway:
             await self._wait_for_central(job)
         except (DatabaseAway, LeaseLost):
@@ -167,13 +189,15 @@ class Workers:
             since=since.isoformat(timespec="seconds"),
             retry_at=(now + timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         )
-        await self._tell(
-            job, "progressed", cause=job.cause, kind=self.kind, received=0, to_receive=0, sent=0, to_send=0, waiting=why
-        )
+        await self._say_waiting(job.npsn, job.cause, why)
+
+    async def _say_waiting(self, npsn: str, cause: Cause, why: Problem) -> None:
+        nothing = {"received": 0, "to_receive": 0, "sent": 0, "to_send": 0}
+        await self._tell(npsn, "progressed", cause=cause, kind=self.kind, waiting=why, **nothing)
 
     async def _report(self, job: Job, done: Progress) -> None:
         await self._requests.progress(job, vars(done))
-        await self._tell(job, "progressed", cause=job.cause, kind=self.kind, **vars(done))
+        await self._tell(job.npsn, "progressed", cause=job.cause, kind=self.kind, **vars(done))
 
     def _count(self, entity: str, verdict: str) -> None:
         self._metrics.records.labels(self._metrics.site, self.kind, entity, verdict).inc()
@@ -199,10 +223,10 @@ class Workers:
             self._metrics.completed.labels(self._metrics.site, self.kind, ending.outcome).inc()
             self._metrics.duration.labels(self._metrics.site, self.kind, ending.outcome).observe(ending.seconds)
 
-    async def _tell(self, job: Job, stage: str, **data: Any) -> None:
+    async def _tell(self, npsn: str, stage: str, **data: Any) -> None:
         """Say how it goes. Nothing depends on it, so a broker that is away does not stop the session."""
         try:
-            await self._publish(job.npsn, stage, self._message(stage, **data), event_id=wire.new_id())
+            await self._publish(npsn, stage, self._message(stage, **data), event_id=wire.new_id())
         except (Transient, PublishRefused) as error:
             log.debug("not told: %s", error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.link.boot import session_service
 from services.link.settings import LinkSettings
 from services.puller.handlers import handlers
+from services.puller.restore import restore
 from services.puller.session import pull
 from services.runtime import Service
 
@@ -15,4 +16,4 @@ class Settings(LinkSettings):
 
 def build(settings: Settings) -> Service:
     """The puller, ready to run."""
-    return session_service("puller", "pull", settings, pull, handlers)
+    return session_service("puller", settings, {"pull": pull, "restore": restore}, handlers)

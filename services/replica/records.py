@@ -160,12 +160,17 @@ async def log_overruled(
 
 
 async def touch(transaction: Transaction, npsn: str) -> int:
-    """Data, a conflict mark or a refusal of the school changed: its new revision. A verdict about an older one is
-    outdated.
+    """An operator changed data or a conflict mark of the school: its new revision.
+
+    A verdict about an older one is outdated.
     """
     return int(
         await transaction.value(
-            "UPDATE school SET revision = revision + 1 WHERE npsn = :npsn RETURNING revision", npsn=npsn
+            """
+            UPDATE school SET revision = revision + 1, typed_revision = revision + 1
+            WHERE npsn = :npsn RETURNING revision
+            """,
+            npsn=npsn,
         )
     )
 

@@ -7,7 +7,6 @@ take over; a live lease is never stolen.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from typing import Any
 
 from services.database import Database, Transaction, from_json, to_json
 from services.errors import SelarasError
-from services.messages import Cause
+from services.messages import Cause, Problem
+from services.replica import asking
+from services.replica.asking import Wanted
 
 
 class LeaseLost(SelarasError):
@@ -25,7 +26,9 @@ class LeaseLost(SelarasError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request that this worker is to answer. `epoch` is the lease under which it may write."""
+    """A request that this worker is to answer. `epoch` is the lease under which it may write; `revision`, of a restore,
+    the school's when what would be lost was listed.
+    """
 
     npsn: str
     id: str
@@ -36,6 +39,7 @@ class Job:
     actor: str
     asked_at: datetime
     unreachable_since: datetime | None
+    revision: int | None = None
     replaced: int = 0
 
 
@@ -64,6 +68,7 @@ class School:
     lineage: list[dict[str, Any]]
     marks: dict[str, int]
     revision: int
+    restoring_as_of: int | None = None
 
 
 class Requests:
@@ -74,31 +79,16 @@ class Requests:
         self.lease_seconds = lease_seconds
 
     async def ask(
-        self,
-        npsn: str,
-        kind: str,
-        *,
-        source: str,
-        event_id: str,
-        actor: str,
-        refused: tuple[str, dict[str, Any]] | None = None,
-    ) -> str:
-        """Store a request; its id. The same event again finds the row it made.
-
-        `refused`: it becomes no session, for this reason; no worker ever sees it open.
+        self, wanted: Wanted, *, after_seconds: float = 0.0, refused: tuple[str, dict[str, Any]] | None = None
+    ) -> bool:
+        """Store a request, once; does it join a session that is under way? `refused`: it becomes no session, for
+        this reason and with this announcement; no worker ever sees it open.
         """
-        request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join((npsn, kind, source, event_id))))
         async with self.database.transaction() as transaction:
-            is_new = await transaction.run(
-                """
-                INSERT INTO session (npsn, id, kind, source, event_id, actor)
-                VALUES (:npsn, :id, :kind, :source, :event_id, :actor) ON CONFLICT DO NOTHING
-                """,
-                npsn=npsn, id=request_id, kind=kind, source=source, event_id=event_id, actor=actor,
-            )  # fmt: skip
-            if is_new and refused:
-                await end(transaction, npsn, request_id, kind, "refused", *refused)
-        return request_id
+            is_new = await asking.store(transaction, wanted, after_seconds=after_seconds)
+            if is_new and refused is not None:
+                await asking.end(transaction, wanted.npsn, wanted.id, wanted.kind, "refused", *refused)
+            return await asking.joins(transaction, wanted)
 
     async def is_registered(self, npsn: str) -> bool:
         """Is the school registered at this site?"""
@@ -107,19 +97,20 @@ class Requests:
 
     async def take(self, kind: str, holder: str) -> Job | None:
         """The oldest request of `kind` whose school no live session holds, with a new lease on it; None if there is
-        none.
+        none. While a school is restored, nothing else of it is taken.
         """
         async with self.database.transaction() as transaction:
             row = await transaction.row(
-                """
-                SELECT s.npsn, s.id, s.kind, s.source, s.event_id, s.actor, s.asked_at, s.attempt, s.replaced,
-                       s.unreachable_since
+                f"""
+                SELECT s.npsn, s.id, s.kind, s.source, s.event_id, s.actor, s.asked_at, s.attempt, s.unreachable_since,
+                       s.revision, s.replaced
                 FROM session s JOIN school k ON k.npsn = s.npsn
-                WHERE s.kind = :kind AND s.ended_at IS NULL AND s.not_before <= now()
+                WHERE s.kind = :kind AND {asking.TAKEABLE}
                   AND (k.lease_expires IS NULL OR k.lease_expires < now())
+                  AND (k.restoring_since IS NULL OR s.kind = 'restore')
                 ORDER BY s.asked_at LIMIT 1
                 FOR UPDATE OF s, k SKIP LOCKED
-                """,
+                """,  # noqa: S608  the part is ours
                 kind=kind,
             )
             if row is None:
@@ -134,15 +125,16 @@ class Requests:
             )  # fmt: skip
             await transaction.run(
                 """
-                UPDATE session SET state = 'exchanging', attempt = attempt + 1, epoch = :epoch,
-                    started_at = coalesce(started_at, now())
+                UPDATE session SET state = 'exchanging', attempt = attempt + 1, epoch = :epoch, waiting = NULL,
+                    started_at = coalesce(started_at, now()),
+                    seen_revision = (SELECT revision FROM school WHERE npsn = :npsn)
                 WHERE npsn = :npsn AND id = :id
                 """,
                 npsn=row.npsn, id=row.id, epoch=epoch,
             )  # fmt: skip
         return Job(
             row.npsn, row.id, row.kind, epoch, row.attempt + 1, Cause(source=row.source, id=row.event_id), row.actor,
-            row.asked_at, row.unreachable_since, row.replaced,
+            row.asked_at, row.unreachable_since, row.revision, row.replaced,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -154,7 +146,8 @@ class Requests:
         async with self.database.transaction() as transaction:
             row = await transaction.row(
                 """
-                SELECT npsn, install_id, cursor, settled, highest_seq, lineage, marks, revision, lease_epoch
+                SELECT npsn, install_id, cursor, settled, highest_seq, lineage, marks, revision, restoring_as_of,
+                       lease_epoch
                 FROM school WHERE npsn = :npsn FOR UPDATE
                 """,
                 npsn=job.npsn,
@@ -163,7 +156,7 @@ class Requests:
                 raise LeaseLost(job.npsn)
             yield transaction, School(
                 row.npsn, row.install_id, row.cursor, row.settled, row.highest_seq,
-                from_json(row.lineage), from_json(row.marks), row.revision,
+                from_json(row.lineage), from_json(row.marks), row.revision, row.restoring_as_of,
             )  # fmt: skip
 
     async def keep_lease(self, job: Job) -> None:
@@ -179,21 +172,41 @@ class Requests:
         if not kept:
             raise LeaseLost(job.npsn)
 
-    async def wait(self, job: Job, *, seconds: float, unreachable: bool, replaced: bool = False) -> None:
-        """Put the request off; the lease is free meanwhile. `unreachable`: because central does not answer;
-        `replaced`: because another session of the school took this one's place.
+    async def wait(
+        self,
+        job: Job,
+        *,
+        seconds: float,
+        unreachable: bool = False,
+        replaced: bool = False,
+        slot: Problem | None = None,
+    ) -> None:
+        """Put the request off; the lease is free meanwhile. Because central does not answer (`unreachable`), another
+        session replaced this one (`replaced`), or central gave it a place in line (`slot`: what people are told).
         """
         async with self.holding(job) as (transaction, _):
             await transaction.run(
                 """
-                UPDATE session SET state = 'waiting_retry', not_before = now() + make_interval(secs => :seconds),
+                UPDATE session SET state = CAST(:state AS text), not_before = now() + make_interval(secs => :seconds),
                     unreachable_since = CASE WHEN :unreachable THEN coalesce(unreachable_since, now()) END,
-                    replaced = replaced + :replaced
+                    replaced = replaced + :replaced, waiting = CAST(:waiting AS jsonb)
                 WHERE npsn = :npsn AND id = :id AND ended_at IS NULL
                 """,
                 npsn=job.npsn, id=job.id, seconds=seconds, unreachable=unreachable, replaced=int(replaced),
+                state="waiting_retry" if slot is None else "waiting_slot",
+                waiting=None if slot is None else to_json(slot.model_dump()),
             )  # fmt: skip
             await self._free(transaction, job)
+
+    async def gated(self, transaction: Transaction, job: Job) -> None:
+        """The gate has passed: what is typed from here on is not in this session."""
+        await transaction.run(
+            """
+            UPDATE session SET seen_revision = (SELECT revision FROM school WHERE npsn = :npsn)
+            WHERE npsn = :npsn AND id = :id
+            """,
+            npsn=job.npsn, id=job.id,
+        )  # fmt: skip
 
     async def progress(self, job: Job, counts: dict[str, int]) -> None:
         """What the session has done so far, for `status`."""
@@ -210,8 +223,16 @@ class Requests:
         self, transaction: Transaction, job: Job, outcome: str, reason: str | None, data: dict[str, Any]
     ) -> None:
         """The session's end as a row, in the transaction that makes it so; the announcement follows from the row."""
-        await end(transaction, job.npsn, job.id, job.kind, outcome, reason, data)
+        others = await asking.answered_too(transaction, job.npsn, job.id, job.kind, outcome, data)
+        await asking.end(transaction, job.npsn, job.id, job.kind, outcome, reason, data)
+        for other, kind, how, told in others:
+            await asking.end(transaction, job.npsn, other, kind, how, reason, told)
         await self._free(transaction, job)
+
+    async def refuse(self, npsn: str, request_id: str, kind: str, reason: str, data: dict[str, Any]) -> None:
+        """End a request that never became a session."""
+        async with self.database.transaction() as transaction:
+            await asking.end(transaction, npsn, request_id, kind, "refused", reason, data)
 
     async def unannounced(self, kind: str, request_id: str | None = None) -> list[Ending]:
         """Ends that nobody was told yet, oldest first; with `request_id` that one, told or not."""
@@ -262,7 +283,7 @@ class Requests:
                 """,
                 kinds=list(kinds),
             )
-        states = ("queued", "exchanging", "waiting_retry")
+        states = ("queued", "exchanging", "waiting_slot", "waiting_retry")
         counts: dict[tuple[str, ...], float] = {(kind, state): 0.0 for kind in kinds for state in states}
         counts |= {(r.kind, r.state): float(r.n) for r in pending}
         oldest: dict[tuple[str, ...], float] = {
@@ -278,41 +299,3 @@ class Requests:
             "refused": {(r.kind, r.reason or ""): float(r.n) for r in latest if r.outcome == "refused"},
             "last_success": success,
         }
-
-
-async def end(
-    transaction: Transaction,
-    npsn: str,
-    request_id: str,
-    kind: str,
-    outcome: str,
-    reason: str | None,
-    data: dict[str, Any],
-) -> None:
-    """Write a request's end, and where the school stands with this kind of session.
-
-    A failure stands until a session succeeds: a request that is refused does not hide it.
-    """
-    ended = await transaction.run(
-        """
-        UPDATE session SET state = 'ended', ended_at = now(), outcome = :outcome, reason = :reason,
-            ending = CAST(:data AS jsonb)
-        WHERE npsn = :npsn AND id = :id AND ended_at IS NULL
-        """,
-        npsn=npsn, id=request_id, outcome=outcome, reason=reason, data=to_json(data),
-    )  # fmt: skip
-    if not ended:
-        return
-    await transaction.run(
-        """
-        INSERT INTO standing (npsn, kind, session_id, outcome, reason, ended_at, succeeded_at)
-        SELECT npsn, :kind, :id, CAST(:outcome AS text), :reason, now(),
-               CASE WHEN CAST(:outcome AS text) IN ('completed', 'needs_review') THEN now() END
-        FROM school WHERE npsn = :npsn
-        ON CONFLICT (npsn, kind) DO UPDATE SET session_id = excluded.session_id, outcome = excluded.outcome,
-            reason = excluded.reason, ended_at = excluded.ended_at,
-            succeeded_at = coalesce(excluded.succeeded_at, standing.succeeded_at)
-        WHERE NOT (standing.outcome = 'failed' AND excluded.outcome = 'refused')
-        """,
-        npsn=npsn, id=request_id, kind=kind, outcome=outcome, reason=reason,
-    )  # fmt: skip

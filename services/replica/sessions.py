@@ -19,8 +19,8 @@ from services.exchange.absorb import Base, Overruled, Replicated, absorb, clear_
 from services.exchange.change import Change, diff, push_order
 from services.exchange.digest import root as root_of
 from services.exchange.merge import expected
-from services.messages import Blocking, EntityDigest, LineageEntry, PageRow, Problem, RecordVerdict, SessionPage
-from services.replica import judging, records
+from services.messages import Blocking, EntityDigest, LineageEntry, PageRow, Problem, RecordVerdict, SessionPage, Stated
+from services.replica import asking, judging, records
 from services.replica.records import Key
 from services.replica.requests import Job, Requests, School
 
@@ -70,6 +70,19 @@ class Replica:
         """The school's state, for OPEN."""
         async with self.requests.holding(job) as (_, school):
             return school
+
+    async def latest_statement(self, job: Job) -> Stated | None:
+        """The latest statement of central's present life, as far as this site knows it."""
+        async with self.requests.holding(job) as (transaction, school):
+            row = await transaction.row(
+                """
+                SELECT incarnation, session, head_seq, root FROM statement
+                WHERE npsn = :npsn AND incarnation = :life ORDER BY session DESC LIMIT 1
+                """,
+                npsn=job.npsn,
+                life=school.lineage[-1]["incarnation"] if school.lineage else None,
+            )
+        return row and Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""
@@ -123,10 +136,11 @@ class Replica:
                 npsn=job.npsn,
             )
             await transaction.run(
-                "UPDATE school SET marks = CAST(:marks AS jsonb) WHERE npsn = :npsn",
+                "UPDATE school SET marks = CAST(:marks AS jsonb), gated_revision = revision WHERE npsn = :npsn",
                 npsn=job.npsn,
                 marks=to_json({**school.marks, incarnation: session}),
             )
+            await self.requests.gated(transaction, job)
         changes = [
             diff(entity, record_id, record.base.version, record.base.fields, record.data)
             for (entity, record_id), record in pending.items()
@@ -159,6 +173,8 @@ class Replica:
     async def standing(self, job: Job) -> Standing:
         """The replica's side of VERIFY."""
         async with self.requests.holding(job) as (transaction, school):
+            if job.kind in ("sync", "pull"):
+                await asking.cover(transaction, job.npsn, job.id)
             unsent, held, refused = await _counts(transaction, job.npsn)
             return Standing(school.cursor, await digests(transaction, job.npsn), unsent, held, refused)
 
@@ -175,9 +191,8 @@ class Replica:
                 body=to_json(dict(statement)),
                 **{name: statement[name] for name in ("incarnation", "session", "kind", "head_seq", "root")},
             )
-            column = "last_sync_at" if job.kind == "sync" else "last_pull_at"
             await transaction.run(
-                f"UPDATE school SET {column} = now() WHERE npsn = :npsn",  # noqa: S608  one of two literals
+                f"UPDATE school SET {_COMPLETED[job.kind]} WHERE npsn = :npsn",  # noqa: S608  one of the literals
                 npsn=job.npsn,
             )
             await judging.current(transaction, job.npsn, self._today())  # what came down may break a rule: show it now
@@ -187,6 +202,13 @@ class Replica:
         """The session was refused or failed: nothing more is written."""
         async with self.requests.holding(job) as (transaction, _):
             await self.requests.end(transaction, job, outcome, problem.code, data)
+
+
+_COMPLETED = {
+    "sync": "last_sync_at = now(), synced_revision = gated_revision",
+    "pull": "last_pull_at = now()",
+    "restore": "restoring_since = NULL, restoring_as_of = NULL, restoring_life = NULL",
+}
 
 
 async def root(transaction: Transaction, npsn: str) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from services.database import Database, Transaction
+from services.database import Database, Transaction, from_json
+from services.replica import parking
 from services.replica.sessions import root
 
 
@@ -22,11 +24,24 @@ class Latest:
 
 
 @dataclass(frozen=True, slots=True)
+class Open:
+    """A request that has not ended. `state`: queued, exchanging, waiting_slot or waiting_retry; `waiting`: central's
+    answer, if it gave a place in its line.
+    """
+
+    kind: str
+    state: str
+    asked_at: datetime
+    waiting: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One school at this site. `judged`: is the verdict (`invalid`, `warning`) about the school as it is now?
 
     `pending` counts the records central has not got yet, `held` those of them that wait for a decided conflict,
     `refused` those that central refused last. `root` (hex) is of what this site knows central to hold at `cursor`.
+    `restoring_since`: a restore is under way, or asked for; `parked` change events wait for its end.
     """
 
     npsn: str
@@ -45,6 +60,9 @@ class Status:
     last_sync_at: datetime | None
     last_pull_at: datetime | None
     latest: dict[str, Latest]
+    restoring_since: datetime | None = None
+    parked: int = 0
+    open: list[Open] = field(default_factory=list)
 
     @property
     def pulled_last(self) -> bool:
@@ -66,7 +84,7 @@ async def status(database: Database, npsn: str) -> Status | None:
         school = await transaction.row(
             """
             SELECT nama, registered_at, revision, verdict_revision, verdict_at, invalid, warning, cursor,
-                   last_sync_at, last_pull_at
+                   last_sync_at, last_pull_at, restoring_since
             FROM school WHERE npsn = :npsn
             """,
             npsn=npsn,
@@ -100,6 +118,9 @@ async def status(database: Database, npsn: str) -> Status | None:
             last_sync_at=school.last_sync_at,
             last_pull_at=school.last_pull_at,
             latest={latest.kind: latest for latest in await _latest(transaction, npsn)},
+            restoring_since=school.restoring_since,
+            parked=await parking.count(transaction, npsn),
+            open=await _open(transaction, npsn),
         )
 
 
@@ -107,6 +128,17 @@ async def failed(database: Database) -> list[Latest]:
     """Every school and kind whose latest session failed, the longest ago first."""
     async with database.transaction() as transaction:
         return [latest for latest in await _latest(transaction, None) if latest.outcome == "failed"]
+
+
+async def _open(transaction: Transaction, npsn: str) -> list[Open]:
+    rows = await transaction.rows(
+        """
+        SELECT kind, state, asked_at, waiting FROM session
+        WHERE npsn = :npsn AND ended_at IS NULL ORDER BY asked_at, id LIMIT 100
+        """,
+        npsn=npsn,
+    )
+    return [Open(r.kind, r.state, r.asked_at, from_json(r.waiting)) for r in rows]
 
 
 async def _latest(transaction: Transaction, npsn: str | None) -> list[Latest]:

@@ -33,13 +33,14 @@ class Severity(StrEnum):
 class Rule:
     """One rule. `severity` is the worst it finds; `warning_*` is its text where the same rule only warns.
 
-    `tab` is None where the record's own tab counts. `scope`: a record alone, or what only the whole school shows.
+    `tab` is None where the record's own tab counts. `scope`: a record alone, what only the whole school shows, or what
+    only central can know and says by a `residu`.
     """
 
     code: str
     severity: Severity
     tab: Tab | None
-    scope: Literal["record", "school"]
+    scope: Literal["record", "school", "central"]
     condition: str
     text_id: str
     text_en: str
@@ -173,6 +174,20 @@ _RULES = (
         todo_id="Periksa kedua peserta didik dengan KK, perbaiki NIK yang salah atau hapus data yang terisi dua kali.",
         todo_en="Check both students with their family cards; correct the wrong NIK or delete the one entered twice.",
         source="B",
+    ),
+    Rule(
+        code="PD-08",
+        severity=Severity.WARNING,
+        tab=Tab.PESERTA_DIDIK,
+        scope="central",
+        condition="the same nik on a student of another school; in neither school has the student left",
+        text_id="NIK dipakai oleh lebih dari satu orang (residu VervalPD); juga di {sekolah}",
+        text_en="The NIK is in use by more than one person (residu); also at {sekolah}",
+        todo_id="Periksa NIK dengan KK: bila salah, perbaiki lalu sinkronkan; bila benar, ajukan di VervalPD. "
+        "Setelah selesai, tarik data.",
+        todo_en="Check the NIK with the family card: if it is wrong, correct it and sync; if it is right, take it to "
+        "VervalPD. Pull the data once that is done.",
+        source="B: exact wording; as a warning P",
     ),
     Rule(
         code="PD-09",
@@ -319,6 +334,18 @@ _RULES = (
         source="O 2018.a; severity P",
     ),
     Rule(
+        code="PD-29",
+        severity=Severity.WARNING,
+        tab=Tab.PESERTA_DIDIK,
+        scope="central",
+        condition="the same nisn on a student of another school; in neither school has the student left",
+        text_id="NISN dipakai oleh lebih dari satu orang (residu VervalPD); juga di {sekolah}",
+        text_en="The NISN is in use by more than one person (residu); also at {sekolah}",
+        todo_id="Selesaikan NISN ganda di VervalPD, lalu tarik data.",
+        todo_en="Resolve the double NISN in VervalPD, then pull the data.",
+        source="P, as PD-08",
+    ),
+    Rule(
         code="GTK-01",
         severity=Severity.INVALID,
         tab=Tab.GTK,
@@ -397,6 +424,32 @@ _RULES = (
         todo_id="Ajukan perbaikan NUPTK di VervalPTK, lalu tarik data.",
         todo_en="Ask for the correction of the NUPTK in VervalPTK, then pull the data.",
         source="S",
+    ),
+    Rule(
+        code="GTK-17",
+        severity=Severity.WARNING,
+        tab=Tab.GTK,
+        scope="central",
+        condition="the same nik on another member of staff of another school, whose assignments have not ended",
+        text_id="NIK PTK dipakai oleh lebih dari satu orang (residu VervalPTK); juga di {sekolah}",
+        text_en="The staff member's NIK is in use by more than one person (residu); also at {sekolah}",
+        todo_id="Periksa NIK dengan KTP: bila salah, perbaiki lalu sinkronkan; bila benar, ajukan di VervalPTK. "
+        "Setelah selesai, tarik data.",
+        todo_en="Check the NIK with the identity card: if it is wrong, correct it and sync; if it is right, take it to "
+        "VervalPTK. Pull the data once that is done.",
+        source="P, as PD-08",
+    ),
+    Rule(
+        code="GTK-18",
+        severity=Severity.WARNING,
+        tab=Tab.GTK,
+        scope="central",
+        condition="the same nuptk on another member of staff of another school, whose assignments have not ended",
+        text_id="NUPTK dipakai oleh lebih dari satu orang (residu VervalPTK); juga di {sekolah}",
+        text_en="The NUPTK is in use by more than one person (residu); also at {sekolah}",
+        todo_id="Selesaikan NUPTK ganda di VervalPTK, lalu tarik data.",
+        todo_en="Resolve the double NUPTK in VervalPTK, then pull the data.",
+        source="P, as PD-08; O: a NUPTK is unique",
     ),
     Rule(
         code="RMB-01",

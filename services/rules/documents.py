@@ -30,7 +30,8 @@ def rules_page() -> str:
         f"Rule set {RULES_VERSION}, {len(EXPLAINED)} rules: a reconstruction from public sources, not affiliated with "
         "Dapodik. INVALID closes the gate: the school cannot sync until there are none. A warning passes. What is "
         'missing because only central can fill it is a warning, "menunggu pusat", whatever the rule. Scope: *record* '
-        "is judged at site and central alike, *school* needs the rest of the school.",
+        "is judged at site and central alike, *school* needs the rest of the school, *central* is what only central "
+        "can know: it comes down as a `residu` and never closes the gate.",
         "",
         EVIDENCE,
         "",

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from datetime import date
 
 from services.entities import SPECS, Fields
-from services.rules import gtk, pembelajaran, peserta_didik, rombel, sekolah, wajib
+from services.rules import gtk, pembelajaran, peserta_didik, residu, rombel, sekolah, wajib
 from services.rules.catalogue import CATALOGUE
 from services.rules.findings import Context, Finding, Record, RecordRules
 from services.rules.school import School, SchoolRules
 
-TABS = (sekolah, peserta_didik, gtk, rombel, pembelajaran)
+TABS = (sekolah, peserta_didik, gtk, rombel, pembelajaran, residu)
 
 RECORD_RULES: RecordRules = {
     entity: tuple(rule for tab in TABS for rule in tab.RECORD_RULES.get(entity, ())) for entity in SPECS
@@ -35,7 +35,10 @@ def record_findings(entity: str, record_id: str, fields: Fields, context: Contex
 
 
 def school_findings(school: Mapping[str, Mapping[str, Fields]], npsn: str, today: date) -> list[Finding]:
-    """All findings of a school's live records (entity to record_id to fields): by entity, record and rule."""
+    """All findings of a school's live records (entity to record_id to fields): by entity, record and rule.
+
+    What central's residu say comes last, by residu, each about the record that it names.
+    """
     index = School(school, npsn, today)
     found: list[Finding] = []
     for entity, spec in SPECS.items():
@@ -63,4 +66,4 @@ def _judge(record: Record) -> list[Finding]:
 
 
 def _order(finding: Finding) -> tuple[int, str]:
-    return _RANK[finding.rule], finding.field or ""
+    return _RANK.get(finding.rule, len(_RANK)), finding.field or ""

@@ -15,4 +15,4 @@ class Settings(LinkSettings):
 
 def build(settings: Settings) -> Service:
     """The syncer, ready to run."""
-    return session_service("syncer", "sync", settings, sync, handlers)
+    return session_service("syncer", settings, {"sync": sync}, handlers)

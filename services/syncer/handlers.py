@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services import topology
 from services.broker import Handlers
 from services.database import Database
 from services.link import Workers, take_request
-from services.messages import SyncRequested
+from services.messages import Kind, SyncRequested
 from services.replica.requests import Requests
 from services.wire import Event
 
@@ -14,13 +16,15 @@ ROLE = "principal"
 """A sync runs under the principal's role, never the operator's."""
 
 
-def handlers(database: Database, requests: Requests, workers: Workers) -> Handlers:
+def handlers(database: Database, requests: Requests, workers: Mapping[Kind, Workers]) -> Handlers:
     """The syncer's handlers."""
     take = Handlers()
 
     @take.on(topology.SYNCER_REQUESTS, SyncRequested)
     async def on_sync_requested(event: Event[SyncRequested]) -> None:
         """Take a principal's request for a sync."""
-        await take_request(event, role=ROLE, database=database, requests=requests, workers=workers)
+        await take_request(
+            event, role=ROLE, lacking="SYN-02", database=database, requests=requests, workers=workers["sync"]
+        )
 
     return take

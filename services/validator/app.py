@@ -15,6 +15,7 @@ from services.runtime import Service
 from services.settings import ServiceSettings
 from services.validator.handlers import handlers
 from services.validator.metrics import ValidatorMetrics
+from services.validator.parked import ParkedEvents
 
 PREFETCH = dict.fromkeys(topology.VALIDATOR_CHANGES, 1) | {topology.VALIDATOR_REQUESTS: 4}
 """One change event in hand per queue keeps a school's in order; requests need none."""
@@ -37,6 +38,7 @@ def build(settings: Settings, today: Callable[[], date] = calendar.today) -> Ser
         metrics.replace(await gauges(database, stale_days=settings.stale_days))
 
     service.serve(handlers(database, service.publisher, today, metrics.judged), prefetch=PREFETCH)
+    service.work(ParkedEvents(database, service.publisher, service.quarantine, today).work)
     service.daily(lambda: Answers.forget_old(database))
     service.scrape(refresh)
     return service

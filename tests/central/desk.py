@@ -106,7 +106,9 @@ class Heard:
 
 @dataclass
 class Desk:
-    """Central at one database. `heard` has all it published; `gone`: reply queues that are no longer there."""
+    """Central at one database. `heard` has all it published; `gone`: reply queues that are no longer there;
+    `marks`: those of a replica that gates what it pushes.
+    """
 
     database: Database
     bounds: Bounds = field(default_factory=lambda: Bounds(page_records=100))
@@ -116,6 +118,7 @@ class Desk:
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     code: str = ""
     install_id: str = ""
+    marks: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     async def of(cls, database: Database, students: int = 3) -> Desk:
@@ -216,7 +219,7 @@ class Desk:
             "lineage": [],
             "cursor": cursor,
             "highest_seq": cursor,
-            "marks": {},
+            "marks": self.marks,
             "clock": "2026-08-03T01:00:00Z",
         }
         return SessionOpen(**{**asked, **changed})
@@ -275,6 +278,7 @@ class SessionAt:
     ) -> Message:
         """PUSH the next batch, or that of a given number."""
         self.batch_no = batch_no or self.batch_no + 1
+        self.desk.marks = {**self.desk.marks, self.granted.incarnation: self.granted.session}
         return await self.desk.ask(
             self.user,
             "push",

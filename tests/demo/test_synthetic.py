@@ -49,6 +49,7 @@ def test_the_big_school_has_the_size_of_the_demo() -> None:
         "rombongan_belajar": 12,
         "anggota_rombel": 336,
         "pembelajaran": 36,
+        "residu": 0,
     }
     grades = [fields["tingkat_pendidikan_id"] for fields in school["rombongan_belajar"].values()]
     assert grades == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]

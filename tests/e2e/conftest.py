@@ -45,14 +45,14 @@ async def stage(running: Stack) -> AsyncIterator[Stage]:
     running.wait_ready()
 
 
-MakeSchool = Callable[[], Awaitable[School]]
+MakeSchool = Callable[..., Awaitable[School]]
 
 
 @pytest.fixture
 def make_school(stage: Stage, npsn: str) -> MakeSchool:
-    """Registers a school with 60 students and brings its baseline in."""
+    """Registers a school with 60 students and brings its baseline in; another one, if it is given an NPSN."""
 
-    async def make() -> School:
+    async def make(npsn: str = npsn) -> School:
         data = synthetic_school(7, npsn=npsn, today=date.today(), pupils=60, classes=6, teachers=8)  # noqa: DTZ011
         await stage.register(npsn, await administration.add_school(stage.registry, npsn, jsonl(data)))
         async with stage.at(npsn) as client:

@@ -25,7 +25,7 @@ field_of = pytest.mark.parametrize(("spec", "field"), ALL_FIELDS, ids=[f"{s.name
 entity = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 
-def test_the_eight_entities_come_with_parents_first() -> None:
+def test_the_nine_entities_come_with_parents_first() -> None:
     assert list(SPECS) == [
         "sekolah",
         "peserta_didik",
@@ -35,6 +35,7 @@ def test_the_eight_entities_come_with_parents_first() -> None:
         "rombongan_belajar",
         "anggota_rombel",
         "pembelajaran",
+        "residu",
     ]
     orders = [spec.order for spec in SPECS.values()]
     assert orders == sorted(set(orders))

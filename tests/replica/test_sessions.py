@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from services.exchange import canonical
 from services.exchange.absorb import Replicated
 from services.messages import Covered, PageRow, Problem, RecordVerdict, SessionPage
 from services.replica import records, registration
+from services.replica.asking import Wanted
 from services.replica.requests import Job, LeaseLost, Requests
 from services.replica.sessions import Replica
 from services.replica.status import status
@@ -35,8 +37,13 @@ async def job(replica: Replica) -> Job:
     return await a_job(replica, "event-1")
 
 
+def a_wish(event_id: str, kind: str = "sync", **options: Any) -> Wanted:
+    """A request for a session."""
+    return Wanted(NPSN, kind, "/uji", event_id, "kepala sekolah", **options)
+
+
 async def a_job(replica: Replica, event_id: str) -> Job:
-    await replica.requests.ask(NPSN, "sync", source="/uji", event_id=event_id, actor="kepala sekolah")
+    await replica.requests.ask(a_wish(event_id))
     taken = await replica.requests.take("sync", "worker")
     assert taken is not None
     return taken
@@ -209,16 +216,14 @@ async def test_a_worker_that_slept_through_its_replacement_stops_at_its_next_ste
 
 
 async def test_a_live_lease_is_not_stolen(replica: Replica, job: Job) -> None:
-    await replica.requests.ask(NPSN, "sync", source="/uji", event_id="event-2", actor="kepala sekolah")
+    await replica.requests.ask(a_wish("event-2"))
     assert await replica.requests.take("sync", "another worker") is None
-    await replica.requests.wait(job, seconds=0, unreachable=False)
+    await replica.requests.wait(job, seconds=0)
     assert await replica.requests.take("sync", "another worker") is not None
 
 
 async def a_refused_request(replica: Replica, event_id: str) -> None:
-    await replica.requests.ask(
-        NPSN, "sync", source="/uji", event_id=event_id, actor="operator", refused=("SYN-02", {"why": "role"})
-    )
+    await replica.requests.ask(a_wish(event_id), refused=("SYN-02", {"why": "role"}))
 
 
 async def test_a_refused_request_is_never_there_to_be_taken(replica: Replica) -> None:

@@ -16,6 +16,7 @@ from tests.builders import (
     MEMBER,
     NPSN,
     REGISTRATION,
+    RESIDU,
     SEKOLAH,
     SEMESTER,
     STUDENT,
@@ -28,6 +29,7 @@ from tests.builders import (
     a_new_student,
     a_new_teacher,
     a_registration,
+    a_residu,
     a_school,
     a_sekolah,
     a_student,
@@ -112,6 +114,13 @@ def with_second_class(**changes: Any) -> Records:
 def with_members(count: int) -> Records:
     """CLASS with this many rows of members."""
     return a_school(anggota_rombel={new_id(1000 + number): a_member() for number in range(count - 1)})
+
+
+def of_residu(code: str, entity: str, name: str, **changes: Any) -> Records:
+    """What central found about the number of STUDENT or TEACHER."""
+    about = {"entitas": entity, "data_id": STUDENT if entity == "peserta_didik" else TEACHER, "isian": name}
+    found = {"kode": code, "keadaan": "terbuka", "sekolah_lain": "69900002 SD Lain", **about, **changes}
+    return a_school(residu={RESIDU: a_residu(**found)})
 
 
 FINE = a_school()
@@ -492,6 +501,35 @@ CASES = [
         "peserta_didik_id",
         INVALID,
     ),
+    Case(
+        "PD-08",
+        "in use elsewhere",
+        of_residu("PD-08", "peserta_didik", "nik"),
+        of_residu("PD-08", "peserta_didik", "nik", keadaan="selesai"),
+        "peserta_didik",
+        "nik",
+        WARNING,
+    ),
+    Case(
+        "PD-08",
+        "about a student who is gone here",
+        of_residu("PD-08", "peserta_didik", "nik"),
+        of_residu("PD-08", "peserta_didik", "nik", data_id=OTHER),
+        "peserta_didik",
+        "nik",
+        WARNING,
+    ),
+    Case(
+        "PD-29",
+        "in use elsewhere",
+        of_residu("PD-29", "peserta_didik", "nisn"),
+        FINE,
+        "peserta_didik",
+        "nisn",
+        WARNING,
+    ),
+    Case("GTK-17", "in use elsewhere", of_residu("GTK-17", "ptk", "nik"), FINE, "ptk", "nik", WARNING),
+    Case("GTK-18", "in use elsewhere", of_residu("GTK-18", "ptk", "nuptk"), FINE, "ptk", "nuptk", WARNING),
     Case("REF-01", "no such teacher", of_class(ptk_id=OTHER), FINE, "rombongan_belajar", "ptk_id", INVALID),
     Case(
         "REF-01",
@@ -556,3 +594,9 @@ def test_a_finding_says_what_is_wrong_and_what_to_do_in_both_languages(case: Cas
 def test_no_two_findings_of_a_record_are_the_same(case: Case) -> None:
     findings = school_findings(case.fires, NPSN, TODAY)
     assert len({(f.rule, f.record_id, f.field) for f in findings}) == len(findings)
+
+
+def test_a_residu_of_a_newer_central_is_told_though_its_code_is_not_known() -> None:
+    (finding,) = school_findings(of_residu("PD-99", "peserta_didik", "nik"), NPSN, TODAY)
+    assert (finding.rule, finding.severity, finding.record_id) == ("PD-99", WARNING, STUDENT)
+    assert "PD-99" in finding.text("id")

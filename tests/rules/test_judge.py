@@ -111,9 +111,9 @@ def test_findings_come_by_entity_record_and_rule() -> None:
 
 
 def test_an_entity_and_a_field_of_a_newer_central_are_passed_over() -> None:
-    school = a_school(residu={new_id(9): {"jenis": 3}}, peserta_didik={STUDENT: a_student(medan_baru=["x"])})
+    school = a_school(jadwal={new_id(9): {"hari": 3}}, peserta_didik={STUDENT: a_student(medan_baru=["x"])})
     assert school_findings(school, NPSN, TODAY) == []
-    assert record_findings("residu", new_id(9), {"jenis": 3}, SD) == []
+    assert record_findings("jadwal", new_id(9), {"hari": 3}, SD) == []
 
 
 def test_an_empty_school_has_no_finding() -> None:

@@ -37,12 +37,14 @@ CREATE TABLE school (
     session_sender   text,                                  -- the broker user that opened it
     session_open_id  text,                                  -- the id of the message that opened it
     session_at       timestamptz,
+    session_active_at timestamptz,                          -- when it was last heard of; NULL: proven equal, or none
     mark_incarnation text,                                  -- the last session that sent something
     mark_session     bigint,
     syncs            bigint NOT NULL DEFAULT 0,             -- completed
     pulls            bigint NOT NULL DEFAULT 0,
     last_sync_at     timestamptz,
-    last_pull_at     timestamptz
+    last_pull_at     timestamptz,
+    unjudged_since   timestamptz                            -- records have moved since central judged; NULL: none has
 )
 """
 
@@ -80,6 +82,14 @@ OTHERS = (
         UNIQUE (npsn, seq)
     )
     """,
+    "CREATE INDEX school_active ON school (session_active_at) WHERE session_active_at IS NOT NULL",
+    """
+    CREATE TABLE slot (                                     -- the line of those who were told to wait
+        npsn       text        PRIMARY KEY,
+        ordinal    bigint      GENERATED ALWAYS AS IDENTITY,
+        expires_at timestamptz NOT NULL                     -- who does not come back loses the place
+    )
+    """,
     """
     CREATE TABLE last_batch (                               -- what the live session's last batch was answered
         npsn         text    PRIMARY KEY,
@@ -104,12 +114,49 @@ OTHERS = (
         UNIQUE (npsn, ordinal)
     )
     """,
+    """
+    CREATE TABLE claim (                                    -- which numbers of persons are in use where; keyed by value
+        value     bytea NOT NULL,                           -- a digest of kind and number
+        npsn      text  NOT NULL,
+        record_id text  NOT NULL COLLATE "C",
+        kind      text  NOT NULL,                           -- services/central/claims.py; it names the entity
+        PRIMARY KEY (value, npsn, record_id)
+    )
+    """,
+    """
+    CREATE TABLE follow_up (                                -- a change of claims that is still to be looked into
+        id         bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+        npsn       text        NOT NULL,                    -- whose claims changed
+        added      bytea[]     NOT NULL,
+        freed      bytea[]     NOT NULL,
+        entities   text[]      NOT NULL,                    -- with record_ids: persons to look at, whatever they claim
+        record_ids text[]      NOT NULL,
+        at         timestamptz NOT NULL DEFAULT now(),
+        attempts   integer     NOT NULL DEFAULT 0,
+        retry_at   timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    """
+    CREATE TABLE verdict (                                  -- validasi pusat: what all the rules say of a school
+        npsn          text        PRIMARY KEY,
+        seq           bigint      NOT NULL,                 -- the head that was judged
+        rules_version text        NOT NULL,
+        date          date        NOT NULL,
+        invalid       integer     NOT NULL,                 -- records
+        warning       integer     NOT NULL,
+        invalid_rules jsonb       NOT NULL,                 -- {rule: findings}
+        warning_rules jsonb       NOT NULL,
+        at            timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    "CREATE INDEX verdict_invalid ON verdict (npsn) WHERE invalid > 0",
 )
 
 
 def upgrade() -> None:
     for statement in (
         INCARNATION, "CREATE UNIQUE INDEX incarnation_current ON incarnation (is_current) WHERE is_current",
-        SCHOOL, RECORD, *OTHERS, accounts.SCHEMA, answers.SCHEMA, quarantine.SCHEMA, quarantine.OPEN_INDEX,
+        SCHOOL, "CREATE INDEX school_unjudged ON school (unjudged_since) WHERE unjudged_since IS NOT NULL",
+        RECORD, *OTHERS, accounts.SCHEMA, answers.SCHEMA, quarantine.SCHEMA, quarantine.OPEN_INDEX,
     ):  # fmt: skip
         op.execute(statement)

@@ -23,12 +23,18 @@ CREATE TABLE school (
     lineage          jsonb  NOT NULL DEFAULT '[]',          -- [{incarnation, head_seq}]
     marks            jsonb  NOT NULL DEFAULT '{}',          -- incarnation → last session that was gated here
     revision         bigint NOT NULL DEFAULT 0,             -- counts changes of data, conflict marks and refusals
+    typed_revision   bigint NOT NULL DEFAULT 0,             -- that of the last operator's edit
     verdict_revision bigint,                                -- what the stored verdict is about
     verdict_rules    text,
     verdict_date     date,
     verdict_at       timestamptz,
     invalid          integer NOT NULL DEFAULT 0,            -- records with an invalid finding
     warning          integer NOT NULL DEFAULT 0,            -- records with warnings only
+    gated_revision   bigint NOT NULL DEFAULT 0,             -- what the last gate that passed was about
+    synced_revision  bigint NOT NULL DEFAULT 0,             -- the same of the last completed sync
+    restoring_since  timestamptz,                           -- NULL: no restore is under way
+    restoring_as_of  bigint,                                -- the seq that is being given back; NULL: not wiped yet
+    restoring_life   text,                                  -- the incarnation whose seq that is
     lease_epoch      bigint  NOT NULL DEFAULT 0,            -- whose session is the current one
     lease_holder     text,
     lease_expires    timestamptz,                           -- when another may take it, nothing more
@@ -101,13 +107,19 @@ OTHERS = (
         source       text   NOT NULL,                       -- the event that asked
         event_id     text   NOT NULL,
         actor        text   NOT NULL,
+        revision     bigint,                                -- of a restore: what was listed before it was asked for
+        after        text[],                                -- ids of change events to be answered first
+        after_until  timestamptz,                           -- and how long that is waited for
         asked_at     timestamptz NOT NULL DEFAULT now(),
         state        text   NOT NULL DEFAULT 'queued',      -- queued, exchanging, waiting_retry, ended
         not_before   timestamptz NOT NULL DEFAULT now(),
         attempt      integer NOT NULL DEFAULT 0,
-        replaced     integer NOT NULL DEFAULT 0,            -- attempts that another session of the school replaced
+        replaced       integer NOT NULL DEFAULT 0,            -- attempts that another session replaced
         epoch        bigint,
+        seen_revision bigint,                               -- an edit above it is not in this session
+        covered_by   text,                                  -- of a pull: the session that was verified after it came
         unreachable_since timestamptz,
+        waiting      jsonb,                                 -- what people are told of its place in line
         progress     jsonb  NOT NULL DEFAULT '{}',
         started_at   timestamptz,
         ended_at     timestamptz,
@@ -120,7 +132,24 @@ OTHERS = (
     )
     """,
     "CREATE INDEX session_open ON session (kind, not_before) WHERE ended_at IS NULL",
+    "CREATE INDEX session_open_of_school ON session (npsn, kind) WHERE ended_at IS NULL",
     "CREATE INDEX session_unannounced ON session (kind) WHERE ended_at IS NOT NULL AND announced_at IS NULL",
+    """
+    CREATE TABLE parked (                                   -- change events that came while the school was restored
+        npsn         text   NOT NULL,
+        ordinal      bigint GENERATED ALWAYS AS IDENTITY,
+        source       text   NOT NULL,
+        event_id     text   NOT NULL,
+        content_hash bytea  NOT NULL,
+        sender       text   NOT NULL,
+        routing_key  text   NOT NULL,
+        type         text   NOT NULL,
+        data         jsonb  NOT NULL,
+        parked_at    timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (npsn, ordinal),
+        UNIQUE (npsn, source, event_id, content_hash)
+    )
+    """,
     """
     CREATE TABLE standing (                                 -- the latest session of each kind
         npsn       text NOT NULL,
