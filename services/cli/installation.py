@@ -58,6 +58,8 @@ def register(
     settings.need("amqp_url")  # for what follows: nothing is registered that could not be brought in then
     here = asyncio.run(_unsent(settings.need("site_database_url"), npsn))
     if here is not None:
+        if not (yes or json):
+            show.errors.print(f"{npsn} sudah terdaftar di instalasi ini · is registered here already.")
         _confirm(npsn, here, export, yes=yes, json=json)
     asked = None if here is None else Wanted(npsn, "restore", SOURCE, wire.new_id(), actor, here.revision)
     answer = asyncio.run(_register(settings, npsn, code, asked, wait))

@@ -45,8 +45,13 @@ async def test_a_school_is_registered_once_with_the_code_of_its_officer(
     assert good.json["receipt"]["root"] == (await stage.here(npsn)).root == (await stage.centre(npsn)).root
 
     again = await terminal.selaras("register", npsn, "--code", second.json["code"])
-    assert (again.code, again.out) == (3, "")
-    assert again.err == f"{npsn} sudah terdaftar di instalasi ini · is registered here already.\n"
+    assert (again.code, again.out) == (
+        3,
+        f"{npsn}: belum terkirim, akan hilang · unsent, would be lost: tidak ada · none\n",
+    )
+    already, nothing_done = again.err.splitlines()
+    assert already == f"{npsn} sudah terdaftar di instalasi ini · is registered here already."
+    assert nothing_done.endswith("nothing was wiped: consent with --yes.")
 
 
 async def test_registering_says_that_the_data_came_in(terminal: Terminal, stage: Stage, npsn: str) -> None:
