@@ -14,10 +14,9 @@ from services.central import administration, judging, overview
 from services.central.background import Background
 from services.central.gauges import Counters, Gauges
 from services.central.judging import Verdict, judge_next, summed_up
-from services.central.schools import ensure_incarnation
 from services.database import Database
 from services.errors import DatabaseAway
-from services.intake import Accounts, Quarantine
+from services.intake import Quarantine
 from services.messages import OfficerChange, PushedChange
 from services.rules import RULES_VERSION, school_findings
 from tests.builders import (
@@ -45,15 +44,6 @@ def lines(**changes: Any) -> list[str]:
         for entity, records in a_school(sekolah={SEKOLAH: None}, **changes).items()
         for record_id, fields in records.items()
     ]
-
-
-@pytest.fixture
-async def central(central_database: Database) -> Database:
-    await ensure_incarnation(central_database)
-    accounts = Accounts(central_database)
-    await accounts.grant("situs-sync", "*", "site-sync")
-    await accounts.grant("dinas", "*", "officer")
-    return central_database
 
 
 @pytest.fixture
