@@ -1,0 +1,431 @@
+"""One seed, one run: the site, central, the network between them, operators and officers, and all that can go wrong.
+
+`World(seed).run()` lets things happen in an order that follows from the seed alone, then lets the edits stop and checks
+that everything comes to rest as it should. `story` is what happened, line by line.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from services.entities.schema import Fields
+from services.exchange import absorb as the_real_absorb
+from services.exchange.absorb import Replicated
+from services.messages import PushedChange
+from tests.simulation import central as at_central
+from tests.simulation import site as at_site
+from tests.simulation.central import Central, Version
+from tests.simulation.claims import Claims
+from tests.simulation.entities import AT_CENTRAL, AT_SITE, Key, invalid_at_central, invalid_at_site
+from tests.simulation.ledger import Ledger, Memory
+from tests.simulation.loop import Loop
+from tests.simulation.people import People
+from tests.simulation.safeguards import Broken, Safeguard
+from tests.simulation.site import Replica, Request
+from tests.simulation.workers import GHOST, Runs, Worker, Workers
+
+SCHOOLS = ("20100001", "20100002")
+ROUNDS = 15
+"""Syncs within which a school whose edits have stopped comes to rest. Most need two."""
+TRIES = 40
+"""Attempts within which an undisturbed request ends."""
+
+MOVES: Mapping[str, tuple[int, ...]] = {
+    "operator types": (0, 2, 4),
+    "operator types back": (0, 2, 4),
+    "operator deletes": (0, 1, 2),
+    "operator decides": (1, 2),
+    "officer corrects": (0, 1, 3),
+    "officer puts back": (0, 1, 3),
+    "officer deletes": (0, 0, 1),
+    "officer brings back": (0, 0, 1),
+    "officer confirms": (0, 0, 1),
+    "asked for a sync": (2, 4),
+    "asked for a pull": (0, 1),
+    "worker begins": (3, 6),
+    "things go on": (8, 16, 30),
+    "worker falls asleep": (0, 1, 3),
+    "worker wakes up": (0, 1, 3),
+    "answer gets lost": (0, 1),
+    "request gets lost": (0, 1),
+    "request comes twice": (0, 1, 3),
+    "request is sent again": (0, 1),
+    "nobody answers": (0, 1),
+    "claims are followed up": (2,),
+    "copy is made": (0, 0, 1),
+    "copy is put back": (0, 0, 1),
+    "school is reinstalled": (0, 0, 0, 1),
+    "ghost walks": (1,),
+}
+"""What may happen next, and the weights of which a seed takes one each: no two seeds are mixed alike."""
+
+
+class World(at_central.Listener, at_site.Watcher):
+    """Everything there is."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        without: frozenset[Safeguard] = frozenset(),
+        core: ModuleType = the_real_absorb,
+        runs: Runs | None = None,
+    ) -> None:
+        self.rng = random.Random(seed)
+        self.core = core
+        self.story: list[str] = []
+        self.loop = Loop()
+        self.ledger = Ledger()
+        self.central = Central(
+            AT_CENTRAL,
+            lambda _npsn, _entity, _id, fields: invalid_at_central(fields),
+            self,
+            page_records=self.rng.choice((1, 2, 3, 1000)),
+            batch_records=self.rng.choice((1, 2, 500)),
+            without=without,
+        )
+        self.claims = Claims(self.central)
+        self.workers = Workers(self.loop, self.central, self.say, runs or Runs())
+        self.replica = Replica(AT_SITE, _broken_records, self, self.workers.turn, core=core, without=without)
+        self.schools = SCHOOLS[: self.rng.choice((1, 1, 1, 2))]
+        self.people = People(self)
+        self.copies: dict[str, tuple[at_site.School, Memory]] = {}
+        self.registered: dict[str, str] = {}
+        self.numbers = 0
+        for npsn in self.schools:
+            self.central.add(npsn, "install-0", self.people.baseline())
+            self.ledger.begin(npsn)
+            self.replica.schools[npsn] = at_site.School(npsn, "install-0")
+        self.moves: dict[str, Callable[[str], None]] = {
+            **self.people.moves,
+            "asked for a sync": lambda npsn: self.ask(npsn, "sync"),
+            "asked for a pull": lambda npsn: self.ask(npsn, "pull"),
+            "worker begins": self.begin,
+            "things go on": self.go_on,
+            "worker falls asleep": self.fall_asleep,
+            "worker wakes up": self.wake,
+            "answer gets lost": self.lose_answer,
+            "request gets lost": self.lose_request,
+            "request comes twice": self.come_twice,
+            "request is sent again": self.send_again,
+            "nobody answers": self.give_up,
+            "claims are followed up": self.follow_up,
+            "copy is made": self.make_copy,
+            "copy is put back": self.put_back,
+            "school is reinstalled": self.reinstall,
+            "ghost walks": self.walk,
+        }
+
+    def say(self, what: str) -> None:
+        """A line of the story."""
+        self.story.append(what)
+
+    def run(self) -> World:
+        """The whole life of this seed. Raises Broken."""
+        rng = self.rng
+        names = list(MOVES)
+        weights = [rng.choice(MOVES[name]) for name in names]
+        if rng.random() < 0.6:
+            self.rest(self.schools[0])
+        for name in rng.choices(names, weights, k=rng.randrange(20, 150)):
+            self.moves[name](rng.choice(self.schools))
+        self.settle()
+        self.workers.kill(list(self.workers.workers))
+        return self
+
+    # ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def ask(self, npsn: str, kind: str) -> None:
+        """A request becomes a row."""
+        if len(self.replica.schools[npsn].open_requests) < 3:
+            self.numbers += 1
+            self.replica.schools[npsn].requests.append(Request(f"{kind}-{self.numbers}", kind))
+
+    def begin(self, npsn: str) -> None:
+        """A worker takes the oldest request, if the lease is free or its holder has not been heard of for long."""
+        school = self.replica.schools[npsn]
+        holder = next((w for w in self.workers.workers if w.name == school.holder), None)
+        if holder is not None and not holder.asleep and not holder.done:
+            return
+        if school.needs_restore and not any(request.kind == "restore" for request in school.open_requests):
+            self.numbers += 1
+            school.requests.insert(0, Request(f"restore-{self.numbers}", "restore"))
+        waiting = [r for r in school.open_requests if not school.needs_restore or r.kind == "restore"]
+        if waiting:
+            self.workers.start(self.replica, npsn, waiting[0])
+
+    def go_on(self, _npsn: str) -> None:
+        """A few steps of whatever can go on, in any order."""
+        for _ in range(self.rng.randrange(1, 6)):
+            steps: list[Any] = [*self.workers.parked(), *self.workers.requests, *self.workers.answers]
+            if not steps:
+                return
+            self._step(self.rng.choice(steps))
+
+    def _step(self, step: Any) -> None:
+        if step in self.workers.answers:
+            self.workers.bring(self.workers.answers.index(step))
+        elif step in self.workers.requests:
+            self.workers.deliver(step)
+        else:
+            self.workers.go_on(step)
+
+    def fall_asleep(self, npsn: str) -> None:
+        """A worker's process is killed, or stopped; its lease runs out."""
+        awake = [w for w in self.workers.workers if not w.asleep and not w.done and w.job.npsn == npsn]
+        if awake:
+            worker = self.rng.choice(awake)
+            worker.asleep = True
+            self.say(f"{worker.name} falls asleep")
+
+    def wake(self, _npsn: str) -> None:
+        """It was only stopped."""
+        asleep = [worker for worker in self.workers.workers if worker.asleep]
+        if asleep:
+            worker = self.rng.choice(asleep)
+            worker.asleep = False
+            self.say(f"{worker.name} wakes up")
+
+    # ── the network ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def lose_answer(self, _npsn: str) -> None:
+        """An answer goes astray, or central crashes after its commit."""
+        if self.workers.answers:
+            asked, _ = self.workers.answers.pop(self.rng.randrange(len(self.workers.answers)))
+            self.say(f"the answer to {asked} is lost")
+
+    def lose_request(self, _npsn: str) -> None:
+        """A request goes astray, or central crashes before its commit."""
+        if self.workers.requests:
+            asked = self.workers.requests.pop(self.rng.randrange(len(self.workers.requests)))
+            self.say(f"{asked} is lost")
+
+    def come_twice(self, _npsn: str) -> None:
+        """A request comes to central, and later it will again."""
+        if self.workers.requests:
+            self.workers.deliver(self.rng.choice(self.workers.requests), keep=True)
+
+    def send_again(self, _npsn: str) -> None:
+        """A worker has waited, and sends its request again under the same id."""
+        if waiting := self._waiting():
+            asked = self.rng.choice(waiting)
+            self.workers.requests.append(asked)
+            self.say(f"{asked} is sent again")
+
+    def give_up(self, _npsn: str) -> None:
+        """A worker has waited long enough."""
+        if waiting := self._waiting():
+            self.workers.give_up(self.rng.choice(waiting))
+
+    def _waiting(self) -> list[Any]:
+        awake = [worker for worker in self.workers.workers if not worker.asleep]
+        return [asked for worker in awake for asked in worker.waiting if not asked.answer.done()]
+
+    # ── central's follow-ups, copies, reinstalls ─────────────────────────────────────────────────────────────────────
+
+    def follow_up(self, _npsn: str) -> None:
+        """One step of one of central's follow-ups."""
+        if self.claims.open:
+            self.claims.step(self.rng.randrange(len(self.claims.open)))
+
+    def make_copy(self, npsn: str) -> None:
+        """Somebody backs up the replica."""
+        if not self.replica.schools[npsn].needs_restore:
+            self.copies[npsn] = self.replica.schools[npsn].copy(), self.ledger.remember(npsn)
+            self.say(f"a copy of {npsn} is made")
+
+    def put_back(self, npsn: str) -> None:
+        """The replica is put back from the copy, and its machine started anew."""
+        held = self.copies.get(npsn)
+        if held is None or held[0].install_id != self.replica.schools[npsn].install_id or npsn in self.registered:
+            return
+        self.workers.kill([worker for worker in self.workers.workers if worker.job.npsn == npsn])
+        kept, memory = held
+        lost = [*_in_hand(self.replica.schools[npsn]), *_in_hand(kept)]
+        self.replica.schools[npsn] = kept.copy()
+        self.replica.schools[npsn].holder = None
+        self.say(f"the copy of {npsn} is put back")
+        self.ledger.put_back(npsn, memory, self.central.schools[npsn].log[memory.head :], lost)
+
+    def reinstall(self, npsn: str) -> None:
+        """The school is registered anew; then, later, its replica wiped. The old one may live on elsewhere."""
+        if npsn not in self.registered:
+            self.numbers += 1
+            self.registered[npsn] = f"install-{self.numbers}"
+            self.central.register(npsn, self.registered[npsn])
+            self.say(f"{npsn} is registered anew")
+            return
+        old = self.replica.schools[npsn]
+        lost = _in_hand(old)
+        for key, name, wish in self.ledger.books[npsn].unreached():
+            if key not in lost:
+                raise Broken(f"{key} {name}: {wish} would be lost by the reinstall, and is not on its list")
+        if self.rng.random() < 0.3:
+            ghost = self.replica.schools[npsn + GHOST] = old.copy()
+            ghost.npsn, ghost.holder, ghost.requests, ghost.needs_restore = npsn + GHOST, None, [], False
+        new = at_site.School(npsn, self.registered.pop(npsn), requests=old.requests, needs_restore=True)
+        new.epoch = old.epoch + 1
+        self.replica.schools[npsn] = new
+        self.say(f"the replica of {npsn} is wiped")
+        self.ledger.wiped(npsn, lost)
+
+    def walk(self, npsn: str) -> None:
+        """An older installation tries to sync."""
+        if npsn + GHOST in self.replica.schools:
+            self.ask(npsn + GHOST, "sync")
+            self.begin(npsn + GHOST)
+
+    # ── the edits stop ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def settle(self) -> None:
+        """Conflicts are decided, what was refused is mended, sessions complete; then everything is equal."""
+        self.say("── the edits stop ──")
+        if self.rng.random() < 0.5:
+            self.workers.requests.clear()
+        for npsn in [*self.schools, *(npsn + GHOST for npsn in self.schools if npsn + GHOST in self.replica.schools)]:
+            self._end_requests(npsn)
+        for _ in range(ROUNDS):
+            while self.claims.open:
+                self.claims.step(0)
+            restless = [npsn for npsn in self.schools if not self._at_rest(npsn)]
+            if not restless:
+                break
+            for npsn in restless:
+                self.rest(npsn)
+        else:
+            raise Broken("after many syncs there is no rest")
+        self._late_ones()
+        self.claims.check()
+        for npsn in self.schools:
+            self._check(npsn)
+
+    def rest(self, npsn: str) -> None:
+        """A sync as it should be, after the operator has mended what can be mended."""
+        self.people.mend(npsn)
+        self.ask(npsn, "sync")
+        self._end_requests(npsn)
+        last = self.replica.schools[npsn].requests[-1]
+        if last.outcome == "refused" and last.reason in ("SYN-05", "SYN-06"):
+            self.reinstall(npsn)
+            self._end_requests(npsn)
+
+    def _end_requests(self, npsn: str) -> None:
+        """Every request of a school comes to its end."""
+        if npsn in self.registered:
+            self.reinstall(npsn)
+        school = self.replica.schools[npsn]
+        for _ in range(TRIES):
+            if not school.open_requests:
+                return
+            for worker in self.workers.workers:
+                worker.asleep = worker.asleep or (worker.job.npsn == npsn and not worker.done)
+            self.begin(npsn)
+            self.finish(self.workers.workers[-1])
+        raise Broken(f"requests that never end: {school.open_requests}")
+
+    def finish(self, worker: Worker) -> None:
+        """Run one worker to its end, while others sleep; now and then something late comes in between."""
+        while not worker.done:
+            strays = [asked for asked in self.workers.requests if asked.worker is not worker]
+            if strays and self.rng.random() < 0.3:
+                self.workers.deliver(self.rng.choice(strays))
+            mine = [asked for asked in self.workers.requests if asked.worker is worker]
+            back = [n for n, (asked, _) in enumerate(self.workers.answers) if asked.worker is worker]
+            if parked := self.workers.parked(worker):
+                self.workers.go_on(parked[0])
+            elif mine:
+                self.workers.deliver(mine[0])
+            elif back:
+                self.workers.bring(back[0])
+            else:
+                self.workers.give_up(worker.waiting[0])  # its request, or the answer, had got lost
+
+    def _late_ones(self) -> None:
+        """Who slept through all this wakes up, and what was under way arrives: nothing may come of it."""
+        for worker in self.workers.workers:
+            worker.asleep = False
+        while steps := [*self.workers.parked(), *self.workers.requests, *self.workers.answers]:
+            self._step(self.rng.choice(steps))
+        while waiting := self._waiting():
+            self.workers.give_up(waiting[0])
+            while steps := [*self.workers.parked(), *self.workers.requests, *self.workers.answers]:
+                self._step(self.rng.choice(steps))
+
+    def _at_rest(self, npsn: str) -> bool:
+        school = self.replica.schools[npsn]
+        last = school.requests[-1] if school.requests else None
+        return (
+            last is not None
+            and (last.kind, last.outcome) == ("sync", "completed")
+            and not school.needs_restore
+            and not any(r.pending or r.sent or r.conflict for r in school.records.values())
+            and school.cursor == self.central.schools[npsn].head
+        )
+
+    def _check(self, npsn: str) -> None:
+        school, there = self.replica.schools[npsn], self.central.schools[npsn]
+        held = {key: (r.base.version, r.base.fields, r.data) for key, r in school.records.items()}
+        wanted = {key: (v[-1].version, v[-1].fields, v[-1].fields) for key, v in there.records.items()}
+        if held != wanted:
+            raise Broken(f"the site has {held}, central {wanted}")
+        if at_site.digests(school.records) != at_central.digests(v[-1] for v in there.records.values()):
+            raise Broken("the digests differ")
+        if school.open_requests:
+            raise Broken(f"requests that never ended: {school.open_requests}")
+        self.ledger.check_words(npsn)
+        self.ledger.check_statements(there)
+
+    # ── what the two sides tell ──────────────────────────────────────────────────────────────────────────────────────
+
+    def central_wrote(self, school: at_central.School, before: Version | None, now: Version) -> None:
+        whose = "a push" if now.session else "central"
+        self.say(f"central: {whose} writes {_of(now.key)} version {now.version}, seq {now.seq}: {shown(now.fields)}")
+        self.ledger.central_wrote(school, before, now)
+        self.claims.noticed(before, now)
+
+    def central_took(self, school: at_central.School, session: int, changes: Sequence[PushedChange]) -> None:
+        for change in changes:
+            fields = {name: pair for name, pair in sorted(change.fields.items())}
+            self.say(f"central: pushed is {change.op} {_of((change.entity, change.record_id))} {fields}")
+        self.ledger.central_took(school, session, changes)
+
+    def central_stated(self, school: at_central.School, statement: Mapping[str, Any]) -> None:
+        self.say(f"central: equal at {statement['head_seq']}, {statement['kind']} session {statement['session']}")
+        self.ledger.central_stated(school, statement)
+
+    def site_absorbed(self, school: at_site.School, key: Key, before: Replicated, theirs: Any, absorbed: Any) -> None:
+        after = absorbed.record
+        conflict = f", in conflict: {sorted(after.conflict.fields)}" if after.conflict else ""
+        self.say(f"site: absorbs {_of(key)} version {theirs.version}; data is {shown(after.data)}{conflict}")
+        self.ledger.site_absorbed(school, key, before, theirs, absorbed)
+
+    def site_gated(self, school: at_site.School, job: Any, session: int, passed: Mapping[Key, Replicated]) -> None:
+        self.say(f"site: the gate of session {session} lets pass {[_of(key) for key in passed]}")
+        self.ledger.site_gated(school, job, session, passed)
+
+    def site_stands(self, school: at_site.School, job: Any) -> None:
+        self.ledger.site_stands(school, job)
+
+    def site_completed(self, school: at_site.School, job: Any, statement: Mapping[str, Any]) -> None:
+        self.ledger.site_completed(school, job, statement)
+
+
+def _broken_records(_npsn: str, live: Mapping[Key, Fields]) -> int:
+    return sum(map(invalid_at_site, live.values()))
+
+
+def _in_hand(school: at_site.School) -> list[Key]:
+    """What central does not have, or not for certain: the list before a reinstall."""
+    return [key for key, record in school.records.items() if record.pending or record.sent is not None]
+
+
+def _of(key: Key) -> str:
+    return f"{key[0]} {key[1]}"
+
+
+def shown(fields: Fields | None) -> str:
+    """A record, for the story."""
+    return "deleted" if fields is None else "{" + ", ".join(f"{n}: {v}" for n, v in sorted(fields.items())) + "}"
