@@ -55,7 +55,10 @@ class Version:
 
 @dataclass
 class School:
-    """What central keeps of one school. `log` holds every version, that of seq n at n - 1."""
+    """What central keeps of one school.
+
+    `log` holds every version, that of seq n at n - 1; `opened` the ids of the messages that opened sessions, alike.
+    """
 
     npsn: str
     install_id: str
@@ -67,6 +70,7 @@ class School:
     kind: str | None = None
     sender: str | None = None
     open_id: str | None = None
+    opened: list[str] = field(default_factory=list)
     mark: int | None = None
     batch: tuple[int, int, tuple[PushedChange, ...], list[RecordVerdict]] | None = None
     statements: list[dict[str, Any]] = field(default_factory=list)
@@ -107,6 +111,9 @@ class Listener:
 
     def central_took(self, school: School, session: int, changes: Sequence[PushedChange]) -> None:
         """A batch of the live session is about to be taken, for the first time."""
+
+    def central_ended(self, school: School, session: int) -> None:
+        """A message of a session that is no longer live was answered so."""
 
     def central_stated(self, school: School, statement: Mapping[str, Any]) -> None:
         """Both sides were proven equal."""
@@ -172,6 +179,7 @@ class Central:
             return self._open(school, sender, message_id, message)
         asked: Any = message
         if not self._is_live(school, sender, asked.session):
+            self.listener.central_ended(school, asked.session)
             return SessionStale()
         if isinstance(message, SessionFetch):
             return self._page(school, message.session, message.cursor, message.limit)
@@ -182,7 +190,7 @@ class Central:
 
     def _is_live(self, school: School, sender: str, session: int) -> bool:
         if Safeguard.ONE_LIVE_SESSION in self.without:
-            return school.kind == sender
+            return school.kind is not None
         return (session, sender) == (school.session, school.sender)
 
     def _open(self, school: School, sender: str, message_id: str, asked: SessionOpen) -> Message:
@@ -195,6 +203,7 @@ class Central:
         if not again or Safeguard.SAME_GRANT in self.without:
             school.session += 1
             school.kind, school.sender, school.open_id = asked.kind, sender, message_id
+            school.opened.append(message_id)
         return SessionGranted(
             session=school.session,
             incarnation=LIFE,

@@ -158,8 +158,8 @@ class Ledger(central.Listener, site.Watcher):
         for key, account in book.records.items():
             account.wishes = copy.deepcopy(memory.wishes.get(key, {}))
             account.others_acted = True
-        if book.forgotten & set(book.taken):
-            self.wiped(npsn, lost)  # it will be refused, and reinstalled
+        if book.forgotten & book.taken.keys():
+            self._drop(npsn, lost)  # it will be refused, and reinstalled
         before = {version.key: version for version in book.now.values() if version.seq <= memory.head}
         for version in versions:
             self._heard(book.of(version.key), before.get(version.key), version)
@@ -167,14 +167,13 @@ class Ledger(central.Listener, site.Watcher):
 
     def wiped(self, npsn: str, lost: Sequence[Key]) -> None:
         """Reinstalled: what was not at central for certain was on the list `lost`."""
+        self._drop(npsn, lost)
+        self.books[npsn].forgotten.clear()
+
+    def _drop(self, npsn: str, lost: Sequence[Key]) -> None:
         for key, account in self.books[npsn].records.items():
             account.wishes = {n: wish for n, wish in account.wishes.items() if wish.reached and key not in lost}
             account.others_acted = True
-        self.books[npsn].forgotten.clear()
-
-    def is_old_copy(self, npsn: str) -> bool:
-        """Has central taken something from a session that this replica knows nothing of?"""
-        return bool(self.books[npsn].forgotten & set(self.books[npsn].taken))
 
     # ── central ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -253,6 +252,10 @@ class Ledger(central.Listener, site.Watcher):
         if places != sorted(places):
             raise Broken(f"session {session} pushes children before parents, or deletes too early")
 
+    def central_ended(self, school: central.School, session: int) -> None:
+        if school.sender is not None and len(school.opened) > session and len(set(school.opened[session - 1 :])) == 1:
+            raise Broken(f"session {session} was ended by the OPEN that began it")
+
     def central_stated(self, school: central.School, statement: Mapping[str, Any]) -> None:
         book = self.books[school.npsn]
         held = book.confirmed if statement["kind"] == "restore" else book.now
@@ -283,6 +286,13 @@ class Ledger(central.Listener, site.Watcher):
             parted = after.conflict.ancestor or {}
             account.wishes = {n: w for n, w in account.wishes.items() if n == WHOLE or parted.get(n) != w.value}
 
+    def site_cleared(self, school: site.School, key: Key, record: Replicated) -> None:
+        """Who had typed back what central never got has taken it back: there is nothing to be told."""
+        book = self.books.get(school.npsn)
+        if book is not None:
+            account, base = book.of(key), record.base.fields
+            account.wishes = {name: wish for name, wish in account.wishes.items() if not _has(base, name, wish)}
+
     def site_gated(self, school: site.School, job: Job, session: int, passed: Mapping[Key, Replicated]) -> None:
         book = self.books.get(school.npsn)
         if book is None:
@@ -302,6 +312,11 @@ class Ledger(central.Listener, site.Watcher):
         doubtful = [key for key, record in school.records.items() if record.sent is not None]
         if doubtful:
             raise Broken(f"{doubtful} are still in doubt when both sides are compared")
+
+    def site_refused(self, school: site.School, code: str) -> None:
+        book = self.books.get(school.npsn)
+        if book is not None and code == "SYN-05" and not book.forgotten & book.taken.keys():
+            raise Broken("a healthy replica is taken for an old copy")
 
     def site_completed(self, school: site.School, job: Job, statement: Mapping[str, Any]) -> None:
         book = self.books.get(school.npsn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from services.entities.schema import CONFIRMED, Fields
@@ -20,12 +20,15 @@ NIKS = ("nik A", "nik B")
 
 
 class People:
-    """The hands of all schools."""
+    """The hands of all schools. `one`, `field`: what they meet at, `narrow` of the time."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.rng = world.rng
         self.values = 0
+        self.one: Key = self.rng.choice(OPERATORS)
+        self.field = self.rng.choice(TYPED[self.one[0]])
+        self.narrow = self.rng.choice((0.0, 0.5, 0.9))
         self.moves: dict[str, Callable[[str], None]] = {
             "operator types": self.type,
             "operator types back": self.type_back,
@@ -48,8 +51,7 @@ class People:
 
     def type(self, npsn: str) -> None:
         """A value nobody has typed before; now and then one that a rule is against, or an identity that others have."""
-        key = self.rng.choice(OPERATORS)
-        name = self.rng.choice(TYPED[key[0]])
+        key, name = self._any(OPERATORS, TYPED)
         self.values += 1
         value = f"mine {self.values}"
         luck = self.rng.random()
@@ -63,8 +65,7 @@ class People:
 
     def type_back(self, npsn: str) -> None:
         """A value the field had, here or at central; or none."""
-        key = self.rng.choice(OPERATORS)
-        name = self.rng.choice(TYPED[key[0]])
+        key, name = self._any(OPERATORS, TYPED)
         record = self._record(npsn, key)
         self.put(npsn, key, name, self.rng.choice([(record.base.fields or {}).get(name), *self._known(npsn, key, name)]))
 
@@ -82,7 +83,7 @@ class People:
 
     def delete(self, npsn: str) -> None:
         """One record."""
-        key = self.rng.choice(OPERATORS)
+        key, _ = self._any(OPERATORS, TYPED)
         world, before = self.world, self._record(npsn, key)
         if self._held_up(npsn) or before.data is None or refuses_delete(AT_SITE[key[0]], _centrals(before)):
             return
@@ -124,23 +125,21 @@ class People:
 
     def correct(self, npsn: str) -> None:
         """A new value, in any field; in a record that is deleted or was never there, too."""
-        key = self.rng.choice(OFFICERS)
-        name = self.rng.choice(CORRECTED[key[0]])
+        key, name = self._any(OFFICERS, CORRECTED)
         self.values += 1
         value = f"theirs {self.values}" if name == "nik" or self.rng.random() < 0.95 else f"{INVALID} {self.values}"
         self._write(npsn, key, with_values(self._fields(npsn, key) or {}, {name: value}))
 
     def put_back(self, npsn: str) -> None:
         """A value that the field had before."""
-        key = self.rng.choice(OPERATORS)
-        name = self.rng.choice(TYPED[key[0]])
+        key, name = self._any(OPERATORS, TYPED)
         fields = self._fields(npsn, key)
         if fields is not None:
             self._write(npsn, key, with_values(fields, {name: self.rng.choice(self._known(npsn, key, name))}))
 
     def officer_deletes(self, npsn: str) -> None:
         """A record that nobody has confirmed."""
-        key = self.rng.choice(OFFICERS)
+        key, _ = self._any(OFFICERS, CORRECTED)
         fields = self._fields(npsn, key)
         if fields is not None and not fields.get(CONFIRMED):
             self._write(npsn, key, None)
@@ -148,7 +147,7 @@ class People:
     def bring_back(self, npsn: str) -> None:
         """A deleted record, as it was."""
         school = self.world.central.schools[npsn]
-        key = self.rng.choice(OFFICERS)
+        key, _ = self._any(OFFICERS, CORRECTED)
         held = school.held(key)
         if held is not None and held.fields is None:
             self._write(npsn, key, held.last_live)
@@ -163,6 +162,12 @@ class People:
     def _write(self, npsn: str, key: Key, fields: Fields | None) -> None:
         self.world.say(f"officer: writes {key[0]} {key[1]}")
         self.world.central.write(self.world.central.schools[npsn], key, fields, session=None)
+
+    def _any(self, keys: Sequence[Key], names: Mapping[str, Sequence[str]]) -> tuple[Key, str]:
+        """A record, and a field of it."""
+        key = self.one if self.rng.random() < self.narrow else self.rng.choice(keys)
+        name = self.field if self.rng.random() < self.narrow and self.field in names[key[0]] else None
+        return key, name or self.rng.choice(names[key[0]])
 
     # ── what they look at ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -24,7 +24,7 @@ from services.replica.requests import Job, LeaseLost
 from services.replica.requests import School as Known
 from services.replica.sessions import Gate, Standing, _answered, _shown
 from tests.simulation.entities import Key
-from tests.simulation.safeguards import Safeguard
+from tests.simulation.safeguards import Broken, Safeguard
 
 ASKED_AT = datetime(2025, 10, 6, tzinfo=UTC)
 
@@ -89,11 +89,17 @@ class Watcher:
     def site_absorbed(self, school: School, key: Key, before: Replicated, theirs: Base, absorbed: Any) -> None:
         """A record came in."""
 
+    def site_cleared(self, school: School, key: Key, record: Replicated) -> None:
+        """What was sent of a record is known not to be at central."""
+
     def site_gated(self, school: School, job: Job, session: int, passed: Mapping[Key, Replicated]) -> None:
         """The gate let these records pass."""
 
     def site_stands(self, school: School, job: Job) -> None:
         """VERIFY is about to be asked."""
+
+    def site_refused(self, school: School, code: str) -> None:
+        """A session ended before anything was sent, or failed."""
 
     def site_completed(self, school: School, job: Job, statement: Mapping[str, Any]) -> None:
         """A session is complete."""
@@ -150,7 +156,9 @@ class Replica:
 
     async def end(self, job: Job, outcome: str, why: Problem, data: dict[str, Any]) -> None:
         """The session was refused or failed."""
-        self._end(await self.holding(job, f"end: {outcome} {why.code}"), job, outcome, why.code)
+        school = await self.holding(job, f"end: {outcome} {why.code}")
+        self._end(school, job, outcome, why.code)
+        self.watcher.site_refused(school, why.code)
 
     def _end(self, school: School, job: Job, outcome: str, reason: str | None = None) -> None:
         request = next((r for r in school.requests if r.id == job.id and r.outcome is None), None)
@@ -190,7 +198,7 @@ class Replica:
         if clear_doubt and self._clears(page):
             for key, record in list(school.records.items()):
                 if record.sent is not None:
-                    self.write(school, key, self.core.clear_sent(record))
+                    self._clear(school, key, record)
         school.cursor = page.cursor
         school.highest_seq = max(school.highest_seq, page.head_seq)
         school.settled = page.cursor if page.complete else school.settled
@@ -246,11 +254,13 @@ class Replica:
         changed = False
         for change, verdict in zip(changes, verdicts, strict=True):
             key = (change.entity, change.record_id)
-            held = school.records[key]
+            held = school.records.get(key)
+            if held is None:
+                raise Broken(f"{key}: a verdict comes about a record that is no longer there")
             if verdict.verdict != "refused" or verdict.carries:
                 changed |= self._absorb(school, key, _answered(held, change, verdict))
             else:
-                self.write(school, key, self.core.clear_sent(held))
+                self._clear(school, key, held)
             school.refusals.pop(key, None)
             if verdict.verdict == "refused" and key in school.records:
                 school.refusals[key] = [finding.field or "" for finding in verdict.findings]
@@ -282,6 +292,10 @@ class Replica:
             school.refusals.pop(key, None)
         else:
             school.records[key] = record
+
+    def _clear(self, school: School, key: Key, record: Replicated) -> None:
+        self.write(school, key, self.core.clear_sent(record))
+        self.watcher.site_cleared(school, key, record)
 
     def _absorb(self, school: School, key: Key, theirs: Base) -> bool:
         before = school.records.get(key, self.nothing)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -41,13 +42,14 @@ class Parked:
 
 @dataclass(eq=False)
 class Asked:
-    """A request, and the future of who waits for its answer."""
+    """A request, and the future of who waits for its answer. `held_up`: it will arrive long after."""
 
     worker: Worker
     id: str
     verb: str
     message: Message
     answer: asyncio.Future[Message]
+    held_up: bool = False
 
     def __str__(self) -> str:
         """For the story."""
@@ -168,6 +170,14 @@ class Workers:
             worker.task.cancel()
         self.loop.run_until_idle()
         self.workers = [worker for worker in self.workers if worker not in workers]
+
+    def close(self) -> None:
+        """The end of this world, whatever state it is in."""
+        for worker in self.workers:
+            assert worker.task is not None
+            worker.task.cancel()
+        with suppress(Exception):
+            self.loop.run_until_idle()
 
     async def _answer(self, worker: Worker, replica: Replica) -> None:
         """As services.link.Workers does: run the session and write its end, or put it off."""

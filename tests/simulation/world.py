@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -44,23 +45,42 @@ MOVES: Mapping[str, tuple[int, ...]] = {
     "officer brings back": (0, 0, 1),
     "officer confirms": (0, 0, 1),
     "asked for a sync": (2, 4),
-    "asked for a pull": (0, 1),
+    "asked for a pull": (0, 1, 3),
     "worker begins": (3, 6),
     "things go on": (8, 16, 30),
     "worker falls asleep": (0, 1, 3),
     "worker wakes up": (0, 1, 3),
     "answer gets lost": (0, 1),
     "request gets lost": (0, 1),
-    "request comes twice": (0, 1, 3),
+    "request comes twice": (0, 1, 4),
+    "push goes unheard": (0, 2, 4),
+    "request is held up": (0, 1, 2),
+    "request arrives late": (0, 1, 2),
     "request is sent again": (0, 1),
     "nobody answers": (0, 1),
     "claims are followed up": (2,),
-    "copy is made": (0, 0, 1),
-    "copy is put back": (0, 0, 1),
-    "school is reinstalled": (0, 0, 0, 1),
+    "copy is made": (1, 2),
+    "copy is put back": (1, 2),
+    "school is reinstalled": (1, 2),
     "ghost walks": (1,),
 }
 """What may happen next, and the weights of which a seed takes one each: no two seeds are mixed alike."""
+LENGTHS = (100, 200)
+"""How many of these happen."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Moves that most seeds do without."""
+
+    often: float
+    moves: tuple[str, ...]
+
+
+THEMES = (
+    Theme(0.2, ("copy is made", "copy is put back")),
+    Theme(0.2, ("school is reinstalled", "ghost walks")),
+)
 
 
 class World(at_central.Listener, at_site.Watcher):
@@ -110,6 +130,9 @@ class World(at_central.Listener, at_site.Watcher):
             "answer gets lost": self.lose_answer,
             "request gets lost": self.lose_request,
             "request comes twice": self.come_twice,
+            "push goes unheard": self.go_unheard,
+            "request is held up": self.hold_up,
+            "request arrives late": self.arrive_late,
             "request is sent again": self.send_again,
             "nobody answers": self.give_up,
             "claims are followed up": self.follow_up,
@@ -125,16 +148,24 @@ class World(at_central.Listener, at_site.Watcher):
 
     def run(self) -> World:
         """The whole life of this seed. Raises Broken."""
+        try:
+            self._live()
+            self.settle()
+        finally:
+            self.workers.close()
+        return self
+
+    def _live(self) -> None:
+        """Things happen."""
         rng = self.rng
-        names = list(MOVES)
-        weights = [rng.choice(MOVES[name]) for name in names]
+        weights = {name: rng.choice(weights) for name, weights in MOVES.items()}
+        for theme in THEMES:
+            if rng.random() > theme.often:
+                weights |= dict.fromkeys(theme.moves, 0)
         if rng.random() < 0.6:
             self.rest(self.schools[0])
-        for name in rng.choices(names, weights, k=rng.randrange(20, 150)):
+        for name in rng.choices(list(weights), list(weights.values()), k=rng.choice(LENGTHS)):
             self.moves[name](rng.choice(self.schools))
-        self.settle()
-        self.workers.kill(list(self.workers.workers))
-        return self
 
     # ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -155,12 +186,14 @@ class World(at_central.Listener, at_site.Watcher):
             school.requests.insert(0, Request(f"restore-{self.numbers}", "restore"))
         waiting = [r for r in school.open_requests if not school.needs_restore or r.kind == "restore"]
         if waiting:
-            self.workers.start(self.replica, npsn, waiting[0])
+            kinds = {request.kind: request for request in reversed(waiting)}  # each kind has workers of its own
+            self.workers.start(self.replica, npsn, self.rng.choice(list(kinds.values())))
 
     def go_on(self, _npsn: str) -> None:
         """A few steps of whatever can go on, in any order."""
         for _ in range(self.rng.randrange(1, 6)):
-            steps: list[Any] = [*self.workers.parked(), *self.workers.requests, *self.workers.answers]
+            on_their_way = [asked for asked in self.workers.requests if not asked.held_up]
+            steps: list[Any] = [*self.workers.parked(), *on_their_way, *self.workers.answers]
             if not steps:
                 return
             self._step(self.rng.choice(steps))
@@ -207,6 +240,30 @@ class World(at_central.Listener, at_site.Watcher):
         """A request comes to central, and later it will again."""
         if self.workers.requests:
             self.workers.deliver(self.rng.choice(self.workers.requests), keep=True)
+
+    def go_unheard(self, _npsn: str) -> None:
+        """A batch comes to central or does not; who sent it is gone before an answer comes."""
+        pushes = [asked for asked in self.workers.requests if asked.verb == "push" and not asked.worker.asleep]
+        if pushes:
+            asked = self.rng.choice(pushes)
+            asked.worker.asleep = True
+            self.say(f"{asked.worker.name} falls asleep over its PUSH")
+            if self.rng.random() < 0.7:
+                self.workers.deliver(asked, keep=self.rng.random() < 0.3)
+            else:
+                asked.held_up = True
+
+    def hold_up(self, _npsn: str) -> None:
+        """A request is stuck somewhere."""
+        if self.workers.requests:
+            asked = self.rng.choice(self.workers.requests)
+            asked.held_up = True
+            self.say(f"{asked} is held up")
+
+    def arrive_late(self, _npsn: str) -> None:
+        """What was held up comes to central after all."""
+        if late := [asked for asked in self.workers.requests if asked.held_up]:
+            self.workers.deliver(self.rng.choice(late))
 
     def send_again(self, _npsn: str) -> None:
         """A worker has waited, and sends its request again under the same id."""
@@ -392,6 +449,9 @@ class World(at_central.Listener, at_site.Watcher):
             self.say(f"central: pushed is {change.op} {_of((change.entity, change.record_id))} {fields}")
         self.ledger.central_took(school, session, changes)
 
+    def central_ended(self, school: at_central.School, session: int) -> None:
+        self.ledger.central_ended(school, session)
+
     def central_stated(self, school: at_central.School, statement: Mapping[str, Any]) -> None:
         self.say(f"central: equal at {statement['head_seq']}, {statement['kind']} session {statement['session']}")
         self.ledger.central_stated(school, statement)
@@ -402,12 +462,18 @@ class World(at_central.Listener, at_site.Watcher):
         self.say(f"site: absorbs {_of(key)} version {theirs.version}; data is {shown(after.data)}{conflict}")
         self.ledger.site_absorbed(school, key, before, theirs, absorbed)
 
+    def site_cleared(self, school: at_site.School, key: Key, record: Replicated) -> None:
+        self.ledger.site_cleared(school, key, record)
+
     def site_gated(self, school: at_site.School, job: Any, session: int, passed: Mapping[Key, Replicated]) -> None:
         self.say(f"site: the gate of session {session} lets pass {[_of(key) for key in passed]}")
         self.ledger.site_gated(school, job, session, passed)
 
     def site_stands(self, school: at_site.School, job: Any) -> None:
         self.ledger.site_stands(school, job)
+
+    def site_refused(self, school: at_site.School, code: str) -> None:
+        self.ledger.site_refused(school, code)
 
     def site_completed(self, school: at_site.School, job: Any, statement: Mapping[str, Any]) -> None:
         self.ledger.site_completed(school, job, statement)
