@@ -85,7 +85,7 @@ class Memory:
 
     head: int
     gated: set[int]
-    wishes: dict[Key, dict[str, Wish]]
+    accounts: dict[Key, tuple[dict[str, Wish], dict[str, list[Any]]]]
 
 
 class Ledger(central.Listener, site.Watcher):
@@ -146,8 +146,8 @@ class Ledger(central.Listener, site.Watcher):
     def remember(self, npsn: str) -> Memory:
         """A copy of the site is made."""
         book = self.books[npsn]
-        wishes = {key: copy.deepcopy(account.wishes) for key, account in book.records.items()}
-        return Memory(book.head, set(book.gates), wishes)
+        accounts = {key: copy.deepcopy((account.wishes, account.seen)) for key, account in book.records.items()}
+        return Memory(book.head, set(book.gates), accounts)
 
     def put_back(
         self, npsn: str, memory: Memory, versions: Sequence[central.Version], lost: Sequence[Key]
@@ -156,7 +156,8 @@ class Ledger(central.Listener, site.Watcher):
         book = self.books[npsn]
         book.forgotten |= set(book.gates) - memory.gated
         for key, account in book.records.items():
-            account.wishes = copy.deepcopy(memory.wishes.get(key, {}))
+            account.wishes, seen = copy.deepcopy(memory.accounts.get(key, ({}, {})))
+            account.seen |= {name: [*account.seen.get(name, []), *values] for name, values in seen.items()}
             account.others_acted = True
         if book.forgotten & book.taken.keys():
             self._drop(npsn, lost)  # it will be refused, and reinstalled
@@ -213,7 +214,8 @@ class Ledger(central.Listener, site.Watcher):
             old, value = (before or {}).get(name), after.get(name)
             if same(old, value):
                 continue
-            if before is not None and now.fields is not None and AT_SITE[now.key[0]].is_central(name, before):
+            kept = before is not None and now.fields is not None and AT_SITE[now.key[0]].is_central(name, before)
+            if kept and not _brought_back(school.records[now.key], name, old, value):
                 raise Broken(f"{now.key} {name} is not the site's, and a push made {value!r} of {old!r}")
             if name in TYPED[now.key[0]] and not spec.is_central(name, now.fields or before):
                 self._count(school, account, now, name, old, value)
@@ -382,6 +384,13 @@ def _touched(before: Fields | None, after: Fields | None) -> set[str]:
         return {name for names in TYPED.values() for name in names} | {WHOLE}
     names = {name for name in before.keys() | after.keys() if not same(before.get(name), after.get(name))}
     return names | {WHOLE} | ({"nik"} if CONFIRMED in names else set())
+
+
+def _brought_back(history: Sequence[central.Version], name: str, old: Any, value: Any) -> bool:
+    """Does who makes a deleted record anew put back a field that the site's release does not know, as it last was?"""
+    unknown = name not in AT_SITE[history[0].key[0]].fields
+    was = any(before.fields and same(before.fields.get(name), value) for before in history[:-1])
+    return unknown and old is None and was and any(version.fields is None for version in history)
 
 
 def _officers_own(history: Sequence[central.Version], name: str, value: Any, seen: Sequence[Any]) -> bool:
