@@ -196,13 +196,14 @@ class Central:
     def _open(self, school: School, sender: str, message_id: str, asked: SessionOpen) -> Message:
         if asked.install_id != school.install_id and Safeguard.OLD_INSTALLATION_REFUSED not in self.without:
             return SessionRefusal(problem=_problem("SYN-06"))
+        kind: str = asked.kind
         behind = asked.marks.get(LIFE, 0) < (school.mark or 0)
-        if asked.kind != "restore" and behind and Safeguard.OLD_COPY_REFUSED not in self.without:
+        if kind != "restore" and behind and Safeguard.OLD_COPY_REFUSED not in self.without:
             return SessionRefusal(problem=_problem("SYN-05"))
         again = (school.open_id, school.sender) == (message_id, sender)
         if not again or Safeguard.SAME_GRANT in self.without:
             school.session += 1
-            school.kind, school.sender, school.open_id = asked.kind, sender, message_id
+            school.kind, school.sender, school.open_id = kind, sender, message_id
             school.opened.append(message_id)
         return SessionGranted(
             session=school.session,

@@ -69,9 +69,7 @@ class Claims:
 
     def _tell(self, nik: str, concerned: dict[str, bool]) -> None:
         for npsn in concerned:
-            self.central.write(
-                self.central.schools[npsn], (ENTITY, nik), _shown(nik, npsn, concerned), session=None
-            )
+            self.central.write(self.central.schools[npsn], (ENTITY, nik), _shown(nik, npsn, concerned), session=None)
 
 
 def _shown(nik: str, npsn: str, concerned: dict[str, bool]) -> Fields | None:

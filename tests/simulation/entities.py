@@ -1,4 +1,4 @@
-"""The entities of the simulated schools, as the site's release knows them and as central's newer one does, and the rules.
+"""The entities of the simulated schools, as the site's release and central's newer one know them, and the rules.
 
 Few records and few fields, so that everybody meets everybody; a field of every owner, an entity of central's, and an
 entity and a field that the site has never heard of.
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from services.entities.schema import Entity, EntitySpec, Fields, Owner, Tab, field
-from services.problems import Problem
+from services.messages import Problem
 from tests.exchange.builders import MURID
 
 Key = tuple[str, str]

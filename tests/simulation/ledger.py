@@ -17,75 +17,31 @@ It knows what a person would: who typed what and when, what officers wrote, what
 from __future__ import annotations
 
 import copy
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.entities.schema import CONFIRMED, EntitySpec, Fields, Owner
-from services.exchange import digest
+from services.entities.schema import EntitySpec, Fields, Owner
 from services.exchange.absorb import Base, Replicated
 from services.exchange.canonical import same, same_fields
 from services.exchange.change import WHOLE
 from services.messages import PushedChange
 from services.replica.requests import Job
 from tests.simulation import central, site
+from tests.simulation.books import (
+    Account,
+    Book,
+    Memory,
+    Wish,
+    brought_back,
+    has,
+    has_seen,
+    officers_own,
+    place,
+    root,
+    touched,
+)
 from tests.simulation.entities import AT_CENTRAL, AT_SITE, TYPED, Key, invalid_at_central, invalid_at_site
 from tests.simulation.safeguards import Broken
-
-
-@dataclass
-class Wish:
-    """What the operator last typed into a field. `alone`: no officer has touched the record since."""
-
-    value: Any
-    reached: bool = False
-    alone: bool = True
-
-
-@dataclass
-class Account:
-    """One record, as people know it. `others_acted`: somebody else than this replica's operator has written it."""
-
-    typed: Counter[tuple[str, Any]] = field(default_factory=Counter)
-    written: Counter[tuple[str, Any]] = field(default_factory=Counter)
-    wishes: dict[str, Wish] = field(default_factory=dict)
-    seen: dict[str, list[Any]] = field(default_factory=dict)
-    others_acted: bool = False
-
-
-@dataclass
-class Book:
-    """One school. `forgotten`: sessions that were gated here and that a copy put back knows nothing of."""
-
-    records: dict[Key, Account] = field(default_factory=dict)
-    now: dict[Key, central.Version] = field(default_factory=dict)
-    versions: dict[tuple[Key, int], central.Version] = field(default_factory=dict)
-    head: int = 0
-    confirmed: dict[Key, central.Version] = field(default_factory=dict)
-    gates: dict[int, Mapping[Key, Replicated]] = field(default_factory=dict)
-    taken: dict[int, list[PushedChange]] = field(default_factory=dict)
-    forgotten: set[int] = field(default_factory=set)
-
-    def of(self, key: Key) -> Account:
-        """The record's account."""
-        return self.records.setdefault(key, Account())
-
-    def unreached(self) -> Iterable[tuple[Key, str, Wish]]:
-        """The words that central has not heard."""
-        for key, account in self.records.items():
-            for name, wish in account.wishes.items():
-                if not wish.reached:
-                    yield key, name, wish
-
-
-@dataclass
-class Memory:
-    """What people knew when a copy of the site was made."""
-
-    head: int
-    gated: set[int]
-    accounts: dict[Key, tuple[dict[str, Wish], dict[str, list[Any]]]]
 
 
 class Ledger(central.Listener, site.Watcher):
@@ -110,7 +66,7 @@ class Ledger(central.Listener, site.Watcher):
         if before.conflict is not None and before.conflict.whole:
             self._typed_all(npsn, key, before)
         account.typed[name, value] += 1
-        _has_seen(account, before, name)
+        has_seen(account, before, name)
         account.wishes.pop(WHOLE, None)
         account.wishes.pop(name, None)
         if not nothing_new:
@@ -121,7 +77,7 @@ class Ledger(central.Listener, site.Watcher):
         """The operator deleted the record."""
         account = self.books[npsn].of(key)
         account.typed.update((name, None) for name in before.data or {})
-        _has_seen(account, before, *TYPED[key[0]])
+        has_seen(account, before, *TYPED[key[0]])
         settled_already = before.sent is None and before.base.fields is None
         account.wishes = {} if settled_already else {WHOLE: Wish(None)}
         self._look(npsn, key)
@@ -141,7 +97,7 @@ class Ledger(central.Listener, site.Watcher):
         account = self.books[npsn].of(key)
         names = {*TYPED[key[0]], *(record.data or {})}
         account.typed.update((name, (record.data or {}).get(name)) for name in names)
-        _has_seen(account, record, *TYPED[key[0]])
+        has_seen(account, record, *TYPED[key[0]])
 
     def remember(self, npsn: str) -> Memory:
         """A copy of the site is made."""
@@ -149,10 +105,8 @@ class Ledger(central.Listener, site.Watcher):
         accounts = {key: copy.deepcopy((account.wishes, account.seen)) for key, account in book.records.items()}
         return Memory(book.head, set(book.gates), accounts)
 
-    def put_back(
-        self, npsn: str, memory: Memory, versions: Sequence[central.Version], lost: Sequence[Key]
-    ) -> None:
-        """The copy is put back: what was typed since is gone. `versions`: what central wrote since; `lost`: as below."""
+    def put_back(self, npsn: str, memory: Memory, versions: Sequence[central.Version], lost: Sequence[Key]) -> None:
+        """The copy is put back: what was typed since is gone. `versions`: central's since; `lost`: see `wiped`."""
         book = self.books[npsn]
         book.forgotten |= set(book.gates) - memory.gated
         for key, account in book.records.items():
@@ -192,16 +146,16 @@ class Ledger(central.Listener, site.Watcher):
         """A version came to be: whose words did it touch, whose did it fulfil?"""
         if now.session is None:
             account.others_acted = True
-            for name in _touched(before.fields if before else None, now.fields):
+            for name in touched(before.fields if before else None, now.fields):
                 if name in account.wishes:
                     account.wishes[name].alone = False
         for name, wish in account.wishes.items():
-            wish.reached = wish.reached or _has(now.fields, name, wish)
+            wish.reached = wish.reached or has(now.fields, name, wish)
 
     def _look(self, npsn: str, key: Key) -> None:
         now = self.books[npsn].now.get(key)
         for name, wish in self.books[npsn].of(key).wishes.items():
-            wish.reached = wish.reached or _has(now.fields if now else None, name, wish)
+            wish.reached = wish.reached or has(now.fields if now else None, name, wish)
 
     def _check_written(self, school: central.School, before: Fields | None, now: central.Version) -> None:
         spec, after = AT_CENTRAL[now.key[0]], now.fields or {}
@@ -215,7 +169,7 @@ class Ledger(central.Listener, site.Watcher):
             if same(old, value):
                 continue
             kept = before is not None and now.fields is not None and AT_SITE[now.key[0]].is_central(name, before)
-            if kept and not _brought_back(school.records[now.key], name, old, value):
+            if kept and not brought_back(school.records[now.key], name, old, value):
                 raise Broken(f"{now.key} {name} is not the site's, and a push made {value!r} of {old!r}")
             if name in TYPED[now.key[0]] and not spec.is_central(name, now.fields or before):
                 self._count(school, account, now, name, old, value)
@@ -227,7 +181,7 @@ class Ledger(central.Listener, site.Watcher):
         if account.written[name, value] > account.typed[name, value]:
             raise Broken(f"{now.key} {name}: {value!r} was written more often than typed")
         shared = AT_CENTRAL[now.key[0]].fields[name].owner is Owner.SHARED
-        if shared and _officers_own(school.records[now.key][: now.version - 1], name, old, account.seen.get(name, [])):
+        if shared and officers_own(school.records[now.key][: now.version - 1], name, old, account.seen.get(name, [])):
             raise Broken(f"{now.key} {name}: {value!r} was written over {old!r}, which nobody had seen")
 
     def central_took(self, school: central.School, session: int, changes: Sequence[PushedChange]) -> None:
@@ -250,7 +204,7 @@ class Ledger(central.Listener, site.Watcher):
             if session in book.forgotten:
                 book.of(key).wishes.clear()
         taken.extend(changes)
-        places = [_place(change) for change in taken]
+        places = [place(change) for change in taken]
         if places != sorted(places):
             raise Broken(f"session {session} pushes children before parents, or deletes too early")
 
@@ -273,11 +227,13 @@ class Ledger(central.Listener, site.Watcher):
         if book is None or theirs.version < before.base.version:
             return
         known = book.versions.get((key, theirs.version))
-        if theirs.version and (known is None or known.seq != theirs.seq or not same_fields(theirs.fields, known.fields)):
+        if theirs.version and (
+            known is None or known.seq != theirs.seq or not same_fields(theirs.fields, known.fields)
+        ):
             raise Broken(f"{key}: the site takes {theirs} for what central has, which is {known}")
         account, spec, after = book.of(key), AT_SITE.get(key[0]), absorbed.record
         for name, wish in account.wishes.items():
-            if _has(theirs.fields, name, wish):  # central had it, as the site hears after it was typed
+            if has(theirs.fields, name, wish):  # central had it, as the site hears after it was typed
                 wish.reached, wish.alone = True, False
         for overruled in absorbed.overruled:
             account.wishes.pop(overruled.field, None)
@@ -293,7 +249,7 @@ class Ledger(central.Listener, site.Watcher):
         book = self.books.get(school.npsn)
         if book is not None:
             account, base = book.of(key), record.base.fields
-            account.wishes = {name: wish for name, wish in account.wishes.items() if not _has(base, name, wish)}
+            account.wishes = {name: wish for name, wish in account.wishes.items() if not has(base, name, wish)}
 
     def site_gated(self, school: site.School, job: Job, session: int, passed: Mapping[Key, Replicated]) -> None:
         book = self.books.get(school.npsn)
@@ -343,7 +299,7 @@ class Ledger(central.Listener, site.Watcher):
         for key, account in book.records.items():
             now = book.now.get(key)
             for name, wish in account.wishes.items():
-                if not _has(now.fields if now else None, name, wish) and (wish.alone or not wish.reached):
+                if not has(now.fields if now else None, name, wish) and (wish.alone or not wish.reached):
                     raise Broken(f"{key} {name}: {wish} is lost, central has {now and now.fields}")
 
     def check_statements(self, school: central.School) -> None:
@@ -353,14 +309,7 @@ class Ledger(central.Listener, site.Watcher):
                 raise Broken(f"central no longer holds what it stated in session {statement['session']}")
 
 
-def root(versions: Iterable[central.Version]) -> str:
-    """The root over versions, in hex."""
-    return digest.root_of((*version.key, version.row_hash) for version in versions).hex()
-
-
-def _check_conflict(
-    key: Key, before: Replicated, after: Replicated, spec: EntitySpec | None, account: Account
-) -> None:
+def _check_conflict(key: Key, before: Replicated, after: Replicated, spec: EntitySpec | None, account: Account) -> None:
     if after.conflict is not None and not account.others_acted:
         raise Broken(f"{key}: a conflict, and nobody to disagree with")
     if before.conflict is None or spec is None or after.data is None or after.base.fields is None:
@@ -370,44 +319,3 @@ def _check_conflict(
         agree = same(after.data.get(name), after.base.fields.get(name))
         if not agree and not spec.is_central(name, after.base.fields):
             raise Broken(f"{key} {name}: a conflict that nobody decided is gone")
-
-
-def _has_seen(account: Account, record: Replicated, *names: str) -> None:
-    """The values that the operator knew when typing."""
-    copies = [record.base.fields, record.data, record.sent.fields if record.sent else None]
-    account.seen.update({name: [(held or {}).get(name) for held in copies] for name in names})
-
-
-def _touched(before: Fields | None, after: Fields | None) -> set[str]:
-    """What an officer's version touched."""
-    if before is None or after is None:
-        return {name for names in TYPED.values() for name in names} | {WHOLE}
-    names = {name for name in before.keys() | after.keys() if not same(before.get(name), after.get(name))}
-    return names | {WHOLE} | ({"nik"} if CONFIRMED in names else set())
-
-
-def _brought_back(history: Sequence[central.Version], name: str, old: Any, value: Any) -> bool:
-    """Does who makes a deleted record anew put back a field that the site's release does not know, as it last was?"""
-    unknown = name not in AT_SITE[history[0].key[0]].fields
-    was = any(before.fields and same(before.fields.get(name), value) for before in history[:-1])
-    return unknown and old is None and was and any(version.fields is None for version in history)
-
-
-def _officers_own(history: Sequence[central.Version], name: str, value: Any, seen: Sequence[Any]) -> bool:
-    """Is this a value of an officer's that the operator did not know when typing?"""
-    values = [(version.fields or {}).get(name) for version in history]
-    at = next((i for i in reversed(range(len(values))) if i == 0 or values[i - 1] != value), None)
-    by_officer = at is not None and history[at].session is None and history[at].fields is not None
-    return by_officer and value not in seen
-
-
-def _has(fields: Fields | None, name: str, wish: Wish) -> bool:
-    return fields is None if name == WHOLE else (fields or {}).get(name) == wish.value
-
-
-def _place(change: PushedChange) -> tuple[bool, int]:
-    order = AT_SITE[change.entity].order
-    return (True, -order) if change.op == "delete" else (False, order)
-
-
-__all__ = ["Ledger", "Memory", "root"]

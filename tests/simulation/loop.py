@@ -21,14 +21,14 @@ class Loop(asyncio.AbstractEventLoop):
 
     def run_until_idle(self) -> None:
         """Run until everything waits for a future that somebody outside will resolve. Raises what nobody took."""
-        asyncio.events._set_running_loop(self)  # noqa: SLF001  asyncio offers it to those who write loops
+        asyncio.events._set_running_loop(self)
         try:
             while self._ready:
                 handle = self._ready.popleft()
                 if not handle.cancelled():
-                    handle._run()  # noqa: SLF001
+                    handle._run()
         finally:
-            asyncio.events._set_running_loop(None)  # noqa: SLF001
+            asyncio.events._set_running_loop(None)
         if self.trouble is not None:
             trouble, self.trouble = self.trouble, None
             raise trouble

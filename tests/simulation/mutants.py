@@ -34,9 +34,10 @@ class Mutant:
     core: ModuleType = absorb
     runs: Runs = field(default_factory=Runs)
 
-    def world(self, seed: int) -> World:
-        """That world."""
-        return World(seed, without=self.without, core=self.core, runs=self.runs)
+    def live(self, seeds: int) -> None:
+        """Run these worlds until one breaks. Raises Broken."""
+        for seed in range(seeds):
+            World(seed, without=self.without, core=self.core, runs=self.runs).run()
 
 
 def mutant(safeguard: Safeguard) -> Mutant:

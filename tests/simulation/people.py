@@ -67,7 +67,9 @@ class People:
         """A value the field had, here or at central; or none."""
         key, name = self._any(OPERATORS, TYPED)
         record = self._record(npsn, key)
-        self.put(npsn, key, name, self.rng.choice([(record.base.fields or {}).get(name), *self._known(npsn, key, name)]))
+        self.put(
+            npsn, key, name, self.rng.choice([(record.base.fields or {}).get(name), *self._known(npsn, key, name)])
+        )
 
     def put(self, npsn: str, key: Key, name: str, value: Any) -> None:
         """The operator's hand, as far as the validator lets it."""

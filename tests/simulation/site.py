@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from services.entities.schema import EntitySpec, Fields
-from services.exchange import canonical, digest
 from services.exchange import absorb as the_real_absorb
+from services.exchange import canonical, digest
 from services.exchange.absorb import Base, Replicated
 from services.exchange.change import Change, diff, push_order
 from services.messages import Cause, LineageEntry, Problem, RecordVerdict, SessionPage
@@ -28,6 +28,7 @@ from tests.simulation.safeguards import Broken, Safeguard
 
 ASKED_AT = datetime(2025, 10, 6, tzinfo=UTC)
 
+
 @dataclass
 class Request:
     """A sync, a pull or a restore that was asked for."""
@@ -35,6 +36,7 @@ class Request:
     id: str
     kind: str
     attempt: int = 0
+    replaced: int = 0
     outcome: str | None = None
     reason: str | None = None
 
@@ -140,7 +142,10 @@ class Replica:
         school.holder = holder
         request.attempt += 1
         cause = Cause.model_construct(source="/uji", id=request.id)
-        return Job(npsn, request.id, request.kind, school.epoch, request.attempt, cause, "kepala", ASKED_AT, None)
+        who, told = "kepala", request.replaced
+        return Job(
+            npsn, request.id, request.kind, school.epoch, request.attempt, cause, who, ASKED_AT, None, replaced=told
+        )
 
     async def holding(self, job: Job, what: str) -> School:
         """Wait for the turn; from here to the next await is one transaction. Raises LeaseLost."""
@@ -150,9 +155,12 @@ class Replica:
             raise LeaseLost(job.npsn)
         return school
 
-    async def wait(self, job: Job) -> None:
-        """The request is put off, and the lease is free."""
-        self._free(await self.holding(job, "put off"), job)
+    async def wait(self, job: Job, *, replaced: bool = False) -> None:
+        """The request is put off, and the lease is free. `replaced`: another session took this one's place."""
+        school = await self.holding(job, "put off")
+        for request in school.open_requests:
+            request.replaced += replaced and request.id == job.id
+        self._free(school, job)
 
     async def end(self, job: Job, outcome: str, why: Problem, data: dict[str, Any]) -> None:
         """The session was refused or failed."""
@@ -262,7 +270,7 @@ class Replica:
             else:
                 self._clear(school, key, held)
             school.refusals.pop(key, None)
-            if verdict.verdict == "refused" and key in school.records:
+            if verdict.verdict == "refused" and key in school.records and school.records[key].pending:
                 school.refusals[key] = [finding.field or "" for finding in verdict.findings]
         school.marks |= self.late_marks.pop(job.epoch, {})
         school.highest_seq = max(school.highest_seq, head_seq)
@@ -287,9 +295,10 @@ class Replica:
 
     def write(self, school: School, key: Key, record: Replicated) -> None:
         """Store a record; one of which nothing is left loses its row."""
+        if not record.pending:
+            school.refusals.pop(key, None)
         if record.gone:
             school.records.pop(key, None)
-            school.refusals.pop(key, None)
         else:
             school.records[key] = record
 
@@ -321,4 +330,4 @@ def counts(school: School) -> tuple[int, int, int]:
     records: Iterable[tuple[Key, Replicated]] = school.records.items()
     open_ones = [(key, record) for key, record in records if record.pending or record.conflict is not None]
     unsent = sum(record.conflict is None for _, record in open_ones)
-    return unsent, len(open_ones) - unsent, sum(key in school.refusals for key, _ in open_ones)
+    return unsent, len(open_ones) - unsent, sum(record.pending and key in school.refusals for key, record in open_ones)

@@ -15,8 +15,7 @@ SEEDS = 4000
 def test_without_it_a_promise_is_broken(safeguard: Safeguard) -> None:
     changed = mutant(safeguard)
     with pytest.raises(Broken):
-        for seed in range(SEEDS):
-            changed.world(seed).run()
+        changed.live(SEEDS)
 
 
 def test_every_trap_of_absorb_is_taken_out() -> None:

@@ -32,9 +32,10 @@ def test_a_thousand_seeds_keep_every_promise() -> None:
 SIGHTS = (
     "operator: deletes", "officer: writes", "a push writes", "in conflict: ['*']", "in conflict: ['no_kk']",
     "for mine", "for central", "refused SYN-01", "refused SYN-05", "refused SYN-06", "refused SYN-12",
-    "is held up", "is lost", "is sent again", "(and again later)", "falls asleep over its PUSH", "wakes up", "the lease is another's",
-    "SessionStale", "SessionBehind", "sync session", "pull session", "restore session", "needs_review", "residu",
-    "copy of 20100001 is put back", "replica of 20100001 is wiped", "kejadian", "gawai", "terverifikasi", "deleted",
+    "is held up", "is lost", "is sent again", "(and again later)", "falls asleep over its PUSH", "wakes up",
+    "the lease is another's", "SessionStale", "SessionBehind", "sync session", "pull session", "restore session",
+    "needs_review", "residu", "copy of 20100001 is put back", "replica of 20100001 is wiped", "kejadian", "gawai",
+    "terverifikasi",
 )  # fmt: skip
 """What at least one in a hundred lives has in it."""
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from services.errors import CentralAway
 from services.link.session import Failed, Progress, Refused, Session, Stale
-from services.link.workers import MOST_STALE_ATTEMPTS
+from services.link.workers import MOST_REPLACED
 from services.messages import Message
 from services.problems import problem
 from services.puller.session import pull
@@ -163,6 +163,11 @@ class Workers:
         workers = [worker] if worker else [w for w in self.workers if not w.asleep]
         return [parked for one in workers for parked in one.parked if not parked.turn.done()]
 
+    def unanswered(self) -> list[Asked]:
+        """The requests whose senders are awake and wait."""
+        awake = [worker for worker in self.workers if not worker.asleep]
+        return [asked for worker in awake for asked in worker.waiting if not asked.answer.done()]
+
     def kill(self, workers: list[Worker]) -> None:
         """Their process is gone for ever. What they sent is still on its way."""
         for worker in workers:
@@ -192,15 +197,15 @@ class Workers:
             except Failed as end:
                 raise Broken(f"{worker.name} failed: {end.problem.code} {end.entities}") from end
             except Stale:
-                if job.attempt >= MOST_STALE_ATTEMPTS:
+                if job.replaced + 1 >= MOST_REPLACED:
                     await replica.end(job, "failed", problem("SYN-22"), {})
                 else:
-                    await replica.wait(job)
+                    await replica.wait(job, replaced=True)
             except CentralAway:
                 await replica.wait(job)
         except LeaseLost:
             self.say(f"{worker.name}: the lease is another's")
-        except Exception as error:  # noqa: BLE001  a broken promise, wherever it was noticed: whoever runs the loop gets it
+        except Exception as error:
             self.loop.trouble = error
 
 
