@@ -29,6 +29,8 @@ class People:
         self.one: Key = self.rng.choice(OPERATORS)
         self.field = self.rng.choice(TYPED[self.one[0]])
         self.narrow = self.rng.choice((0.0, 0.5, 0.9))
+        if len(world.schools) > 1 and self.rng.random() < 0.6:
+            self.one, self.field, self.narrow = ("murid", "1"), "nik", 0.6  # over the one identity
         self.moves: dict[str, Callable[[str], None]] = {
             "operator types": self.type,
             "operator types back": self.type_back,

@@ -9,7 +9,7 @@ from tests.simulation import site as at_site
 from tests.simulation.books import Memory
 from tests.simulation.entities import Key
 from tests.simulation.safeguards import Broken
-from tests.simulation.workers import GHOST
+from tests.simulation.workers import GHOST, Asked
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -56,7 +56,7 @@ class Troubles:
     def come_twice(self, _npsn: str) -> None:
         """A request comes to central, and later it will again."""
         if self.world.workers.requests:
-            self.world.workers.deliver(self.rng.choice(self.world.workers.requests), keep=True)
+            self.world.workers.deliver(self._one_of(self.world.workers.requests), keep=True)
 
     def go_unheard(self, _npsn: str) -> None:
         """A batch comes to central or does not; who sent it is gone before an answer comes."""
@@ -73,19 +73,24 @@ class Troubles:
     def hold_up(self, _npsn: str) -> None:
         """A request is stuck somewhere."""
         if self.world.workers.requests:
-            asked = self.rng.choice(self.world.workers.requests)
+            asked = self._one_of(self.world.workers.requests)
             asked.held_up = True
             self.world.say(f"{asked} is held up")
 
     def arrive_late(self, _npsn: str) -> None:
         """What was held up comes to central after all."""
         if late := [asked for asked in self.world.workers.requests if asked.held_up]:
-            self.world.workers.deliver(self.rng.choice(late))
+            self.world.workers.deliver(self._one_of(late))
+
+    def _one_of(self, asked: list[Asked]) -> Asked:
+        """Rather a PUSH than others: nothing else changes anything."""
+        pushes = [one for one in asked if one.verb == "push"]
+        return self.rng.choice(pushes if pushes and self.rng.random() < 0.7 else asked)
 
     def send_again(self, _npsn: str) -> None:
         """A worker has waited, and sends its request again under the same id."""
         if waiting := self.world.workers.unanswered():
-            asked = self.rng.choice(waiting)
+            asked = self._one_of(waiting)
             self.world.workers.requests.append(asked)
             self.world.say(f"{asked} is sent again")
 
