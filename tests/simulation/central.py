@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.central import admission
 from services.entities.schema import EntitySpec, Fields
 from services.exchange import canonical, digest
 from services.exchange.canonical import same_fields
@@ -16,6 +17,7 @@ from services.messages import (
     EntityDigest,
     Limits,
     LineageEntry,
+    Mark,
     Message,
     PageRow,
     Problem,
@@ -33,11 +35,13 @@ from services.messages import (
     SessionResult,
     SessionStale,
     SessionVerify,
+    SessionWait,
 )
 from tests.simulation.entities import Key
 from tests.simulation.safeguards import Broken, Safeguard
 
 LIFE = "life-1"
+SITE = "situs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,21 @@ class School:
     sender: str | None = None
     open_id: str | None = None
     opened: list[str] = field(default_factory=list)
-    mark: int | None = None
+    mark: Mark | None = None
+    site: str = SITE
+    incarnation: str = LIFE
     batch: tuple[int, int, tuple[PushedChange, ...], list[RecordVerdict]] | None = None
     statements: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def as_of(self) -> int | None:
+        """The seq that the live session, a restore, gives back; None: it goes by the head."""
+        return self.confirmed_seq if self.kind == "restore" else None
+
+    @property
+    def head_seq(self) -> int:
+        """The head, as `admission` calls it."""
+        return self.head
 
     @property
     def head(self) -> int:
@@ -98,7 +114,7 @@ class School:
         last_live = next((v.fields for v in reversed(versions) if v.fields is not None), None)
         return Held(versions[-1].version, versions[-1].fields, last_live)
 
-    def as_of(self, seq: int) -> dict[Key, Version]:
+    def state(self, seq: int) -> dict[Key, Version]:
         """Every record as it was at `seq`."""
         return {version.key: version for version in self.log[:seq]}
 
@@ -120,7 +136,9 @@ class Listener:
 
 
 class Central:
-    """All schools. `invalid` gives the record rules' findings (entity, record_id, fields)."""
+    """All schools. `invalid` gives the record rules' findings (npsn, entity, record_id, fields); to the next `busy`
+    that want a session central says to wait.
+    """
 
     def __init__(
         self,
@@ -138,6 +156,7 @@ class Central:
         self.page_records = page_records
         self.batch_records = batch_records
         self.without = without
+        self.busy = 0
         self.schools: dict[str, School] = {}
 
     # ── what changes records ─────────────────────────────────────────────────────────────────────────────────────────
@@ -182,6 +201,8 @@ class Central:
             self.listener.central_ended(school, asked.session)
             return SessionStale()
         if isinstance(message, SessionFetch):
+            if message.as_of != self._as_of(school):
+                return SessionStale()
             return self._page(school, message.session, message.cursor, message.limit)
         if isinstance(message, SessionPush):
             return self._push(school, message)
@@ -194,16 +215,19 @@ class Central:
         return (session, sender) == (school.session, school.sender)
 
     def _open(self, school: School, sender: str, message_id: str, asked: SessionOpen) -> Message:
-        if asked.install_id != school.install_id and Safeguard.OLD_INSTALLATION_REFUSED not in self.without:
-            return SessionRefusal(problem=_problem("SYN-06"))
-        kind: str = asked.kind
-        behind = asked.marks.get(LIFE, 0) < (school.mark or 0)
-        if kind != "restore" and behind and Safeguard.OLD_COPY_REFUSED not in self.without:
-            return SessionRefusal(problem=_problem("SYN-05"))
+        row: Any = school  # as services.central keeps it, as far as admission asks
         again = (school.open_id, school.sender) == (message_id, sender)
+        refused = None if again else self._refused(row, asked)
+        if Safeguard.OLD_INSTALLATION_REFUSED not in self.without:
+            refused = admission.not_the_installation(row, asked, SITE) or refused
+        if refused:
+            return SessionRefusal(problem=refused)
+        if self.busy and not again:
+            self.busy -= 1
+            return SessionWait(retry_at="later", retry_seconds=1, position=1, reason="busy")
         if not again or Safeguard.SAME_GRANT in self.without:
             school.session += 1
-            school.kind, school.sender, school.open_id = kind, sender, message_id
+            school.kind, school.sender, school.open_id = asked.kind, sender, message_id
             school.opened.append(message_id)
         return SessionGranted(
             session=school.session,
@@ -212,11 +236,30 @@ class Central:
             lineage=[LineageEntry(incarnation=LIFE, head_seq=0)],
             limits=Limits(records=self.batch_records, bytes=1024 * 1024),
             page=self._page(school, school.session, asked.cursor, self.page_records),
+            mark=school.mark,
+            as_of=self._as_of(school),
         )
 
+    def _refused(self, school: Any, asked: SessionOpen) -> Problem | None:
+        states = asked.statement is None or any(
+            (given["session"], given["head_seq"], given["root"])
+            == (asked.statement.session, asked.statement.head_seq, asked.statement.root)
+            for given in school.statements
+        )
+        if admission.is_ahead(school, asked, states=states):
+            raise Broken(f"central takes {asked} for one that is ahead of it")
+        refused = admission.out_of_step(school, asked, states=states)
+        return None if Safeguard.OLD_COPY_REFUSED in self.without else refused
+
+    def _as_of(self, school: School) -> int | None:
+        if school.kind == "restore" and Safeguard.RESTORED_AS_CONFIRMED in self.without:
+            return school.head
+        return school.as_of
+
     def _page(self, school: School, session: int, cursor: int, limit: int) -> SessionPage:
-        head = self._end(school)
-        records = school.as_of(head) if head < school.head else {key: v[-1] for key, v in school.records.items()}
+        as_of = self._as_of(school)
+        head = school.head if as_of is None else as_of
+        records = school.state(head) if head < school.head else {key: v[-1] for key, v in school.records.items()}
         own = None if school.kind == "restore" else session
         following = [v for v in records.values() if v.seq > cursor and (own is None or v.session != own)]
         following.sort(key=lambda version: version.seq)
@@ -227,12 +270,6 @@ class Central:
             cursor=max(cursor, head) if complete else rows[-1].seq,
             head_seq=head,
         )
-
-    def _end(self, school: School) -> int:
-        """The head, as this session sees it."""
-        if school.kind == "restore" and Safeguard.RESTORED_AS_CONFIRMED not in self.without:
-            return school.confirmed_seq
-        return school.head
 
     def _row(self, school: School, shown: Version, cursor: int) -> PageRow:
         older = None
@@ -264,7 +301,7 @@ class Central:
         self.listener.central_took(school, asked.session, content)
         verdicts = self._decided(school, asked)
         school.batch = (asked.session, asked.batch_no, content, verdicts)
-        school.mark = asked.session
+        school.mark = Mark(incarnation=LIFE, session=asked.session)
         return self._result(school, asked, verdicts)
 
     def _result(self, school: School, asked: SessionPush, verdicts: list[RecordVerdict]) -> SessionResult:
@@ -303,10 +340,11 @@ class Central:
         for given in school.statements:
             if (given["session"], given["head_seq"], given["root"]) == (asked.session, asked.cursor, asked.root):
                 return SessionEqual(statement=given)
-        end = self._end(school)
+        as_of = self._as_of(school)
+        end = school.head if as_of is None else as_of
         if asked.cursor < end:
             return SessionBehind(head_seq=end)
-        entities = digests(school.as_of(end).values())
+        entities = digests(school.state(end).values())
         root = digest.root(entities).hex()
         if root != asked.root or asked.cursor > end:
             theirs = {name: EntityDigest(rows=n, digest=of_it.hex()) for name, (n, of_it) in entities.items()}
@@ -336,10 +374,3 @@ def digests(versions: Iterable[Version]) -> dict[str, tuple[int, bytes]]:
     for version in sorted(versions, key=lambda version: version.key):
         hashes.setdefault(version.key[0], []).append(version.row_hash)
     return {name: (len(found), digest.entity_digest(found)) for name, found in hashes.items()}
-
-
-def _problem(code: str) -> Problem:
-    return Problem(code=code, text_id=code, text_en=code, next_id=code, next_en=code)
-
-
-__all__ = ["LIFE", "Central", "Listener", "School", "Version", "digests"]

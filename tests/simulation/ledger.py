@@ -106,7 +106,7 @@ class Ledger(central.Listener, site.Watcher):
         return Memory(book.head, set(book.gates), accounts)
 
     def put_back(self, npsn: str, memory: Memory, versions: Sequence[central.Version], lost: Sequence[Key]) -> None:
-        """The copy is put back: what was typed since is gone. `versions`: central's since; `lost`: see `wiped`."""
+        """The copy is put back: what was typed since is gone. `versions`: central's since; `lost`: what was in hand."""
         book = self.books[npsn]
         book.forgotten |= set(book.gates) - memory.gated
         for key, account in book.records.items():
@@ -120,10 +120,15 @@ class Ledger(central.Listener, site.Watcher):
             self._heard(book.of(version.key), before.get(version.key), version)
             before[version.key] = version
 
-    def wiped(self, npsn: str, lost: Sequence[Key]) -> None:
-        """Reinstalled: what was not at central for certain was on the list `lost`."""
-        self._drop(npsn, lost)
-        self.books[npsn].forgotten.clear()
+    def site_wiped(self, school: site.School, listed: Sequence[Key]) -> None:
+        book = self.books.get(school.npsn)
+        if book is None:
+            return
+        for key, name, wish in book.unreached():
+            if key not in listed:
+                raise Broken(f"{key} {name}: {wish} is lost by a restore, and was not on its list")
+        self._drop(school.npsn, listed)
+        book.forgotten.clear()
 
     def _drop(self, npsn: str, lost: Sequence[Key]) -> None:
         for key, account in self.books[npsn].records.items():
@@ -305,7 +310,7 @@ class Ledger(central.Listener, site.Watcher):
     def check_statements(self, school: central.School) -> None:
         """What was stated is still there, as it was."""
         for statement in school.statements:
-            if root(school.as_of(statement["head_seq"]).values()) != statement["root"]:
+            if root(school.state(statement["head_seq"]).values()) != statement["root"]:
                 raise Broken(f"central no longer holds what it stated in session {statement['session']}")
 
 

@@ -185,7 +185,7 @@ class People:
 
     def _held_up(self, npsn: str) -> bool:
         """Until a reinstalled school is restored, its operator's changes wait."""
-        return self.world.replica.schools[npsn].needs_restore
+        return self.world.replica.schools[npsn].restoring
 
     def _fields(self, npsn: str, key: Key) -> Fields | None:
         return self.world.central.schools[npsn].fields(key)

@@ -29,6 +29,7 @@ class Safeguard(StrEnum):
     MARK_WITH_THE_GATE = "the mark is written before the first push"
     OLD_INSTALLATION_REFUSED = "an older installation is fenced"
     RESTORED_AS_CONFIRMED = "a restore reads the state as of the last completed sync"
+    LIST_IS_WHOLE = "only what was listed is wiped"
     CLAIMS_READ_AGAIN = "claims are read again under the schools' locks"
 
     CENTRAL_TOOK_OURS = "central took ours"

@@ -18,10 +18,11 @@ from services.exchange import absorb as the_real_absorb
 from services.exchange import canonical, digest
 from services.exchange.absorb import Base, Replicated
 from services.exchange.change import Change, diff, push_order
-from services.messages import Cause, LineageEntry, Problem, RecordVerdict, SessionPage
+from services.messages import Cause, LineageEntry, Problem, RecordVerdict, SessionGranted, SessionPage, Stated
 from services.problems import problem
 from services.replica.requests import Job, LeaseLost
 from services.replica.requests import School as Known
+from services.replica.restoring import ListMoved
 from services.replica.sessions import Gate, Standing, _answered, _shown
 from tests.simulation.entities import Key
 from tests.simulation.safeguards import Broken, Safeguard
@@ -31,10 +32,12 @@ ASKED_AT = datetime(2025, 10, 6, tzinfo=UTC)
 
 @dataclass
 class Request:
-    """A sync, a pull or a restore that was asked for."""
+    """A sync, a pull or a restore that was asked for; of a restore, what was listed as lost, and at which revision."""
 
     id: str
     kind: str
+    revision: int | None = None
+    listed: tuple[Key, ...] = ()
     attempt: int = 0
     replaced: int = 0
     outcome: str | None = None
@@ -43,7 +46,9 @@ class Request:
 
 @dataclass
 class School:
-    """What the site keeps of one school. `restoring`: the seq that an unfinished restore goes to."""
+    """What the site keeps of one school. `restoring`: until that is complete nothing else is done;
+    `restoring_as_of`: and it has begun.
+    """
 
     npsn: str
     install_id: str
@@ -60,8 +65,8 @@ class School:
     requests: list[Request] = field(default_factory=list)
     statements: list[Mapping[str, Any]] = field(default_factory=list)
     overruled: list[tuple[Key, str, Any, Any]] = field(default_factory=list)
-    needs_restore: bool = False
-    restoring: int | None = None
+    restoring: bool = False
+    restoring_as_of: int | None = None
 
     def copy(self) -> School:
         """As a backup has it. Records are never changed in place."""
@@ -70,6 +75,10 @@ class School:
             setattr(shallow, name, copy.copy(getattr(self, name)))
         shallow.requests = [copy.copy(request) for request in self.requests]
         return shallow
+
+    def in_hand(self) -> list[Key]:
+        """What central does not have, or not for certain."""
+        return [key for key, record in self.records.items() if record.pending or record.sent is not None]
 
     @property
     def open_requests(self) -> list[Request]:
@@ -99,6 +108,9 @@ class Watcher:
 
     def site_stands(self, school: School, job: Job) -> None:
         """VERIFY is about to be asked."""
+
+    def site_wiped(self, school: School, listed: Sequence[Key]) -> None:
+        """A restore is about to wipe the school; these records were listed as lost."""
 
     def site_refused(self, school: School, code: str) -> None:
         """A session ended before anything was sent, or failed."""
@@ -130,6 +142,7 @@ class Replica:
         self.core = core
         self.without = without
         self.schools: dict[str, School] = {}
+        self.requests = self
         self.late_marks: dict[int, dict[str, int]] = {}
         self.nothing: Replicated = core.Replicated(core.Base(0, 0, None), None)
 
@@ -141,11 +154,11 @@ class Replica:
         school.epoch += 1
         school.holder = holder
         request.attempt += 1
-        cause = Cause.model_construct(source="/uji", id=request.id)
-        who, told = "kepala", request.replaced
+        cause = Cause(source="/uji", id=request.id)
         return Job(
-            npsn, request.id, request.kind, school.epoch, request.attempt, cause, who, ASKED_AT, None, replaced=told
-        )
+            npsn, request.id, request.kind, school.epoch, request.attempt, cause, "kepala", ASKED_AT, None,
+            revision=request.revision, replaced=request.replaced,
+        )  # fmt: skip
 
     async def holding(self, job: Job, what: str) -> School:
         """Wait for the turn; from here to the next await is one transaction. Raises LeaseLost."""
@@ -183,7 +196,18 @@ class Replica:
     async def school(self, job: Job) -> Known:
         """The school's state, for OPEN."""
         s = await self.holding(job, "read the school")
-        return Known(s.npsn, s.install_id, s.cursor, s.settled, s.highest_seq, s.lineage, dict(s.marks), s.revision)
+        marks, as_of = dict(s.marks), s.restoring_as_of
+        return Known(
+            s.npsn, s.install_id, s.cursor, s.settled, s.highest_seq, s.lineage, marks, s.revision, as_of
+        )  # fmt: skip
+
+    async def latest_statement(self, job: Job) -> Stated | None:
+        """The latest statement that this site knows."""
+        school = await self.holding(job, "look for the latest statement")
+        if not school.statements:
+            return None
+        last = max(school.statements, key=lambda one: one["session"])
+        return Stated(**{name: last[name] for name in ("incarnation", "session", "head_seq", "root")})
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""
@@ -218,14 +242,29 @@ class Replica:
             return True
         return page.complete and Safeguard.CLEAR_DOUBT not in self.without
 
-    async def begin_restore(self, job: Job, as_of: int, marks: Mapping[str, int]) -> int:
-        """Go on with an unfinished restore to `as_of`, or begin from nothing; the cursor."""
-        school = await self.holding(job, f"restore as of {as_of}")
-        if school.restoring != as_of:
-            school.records.clear()
-            school.cursor, school.restoring = 0, as_of
-        school.marks = dict(marks)
-        return school.cursor
+    async def opening_cursor(self, job: Job) -> int:
+        """Where a restore's fetch goes on."""
+        school = await self.holding(job, "look how far the restore is")
+        return 0 if school.restoring_as_of is None else school.cursor
+
+    async def begin_restore(self, job: Job, granted: SessionGranted) -> int:
+        """Wipe the school, or go on. Raises ListMoved."""
+        school = await self.holding(job, f"restore as of {granted.as_of}")
+        if school.restoring_as_of == granted.as_of:
+            return school.cursor
+        moved = school.restoring_as_of is None and school.revision != job.revision
+        if moved and Safeguard.LIST_IS_WHOLE not in self.without:
+            raise ListMoved(job.npsn)
+        listed = next(request.listed for request in school.requests if request.id == job.id)
+        self.watcher.site_wiped(school, listed)
+        school.records.clear()
+        school.refusals.clear()
+        school.cursor = school.settled = school.highest_seq = 0
+        school.lineage = [entry.model_dump() for entry in granted.lineage]
+        school.marks = {granted.mark.incarnation: granted.mark.session} if granted.mark else {}
+        school.revision += 1
+        school.restoring, school.restoring_as_of = True, granted.as_of
+        return 0
 
     async def look(self, job: Job) -> Gate:
         """The gate before OPEN."""
@@ -287,7 +326,7 @@ class Replica:
         school = await self.holding(job, f"complete: {outcome}")
         school.statements.append(statement)
         if job.kind == "restore":
-            school.needs_restore, school.restoring = False, None
+            school.restoring, school.restoring_as_of = False, None
         self._end(school, job, outcome)
         self.watcher.site_completed(school, job, statement)
 

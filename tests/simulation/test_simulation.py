@@ -34,8 +34,8 @@ SIGHTS = (
     "for mine", "for central", "refused SYN-01", "refused SYN-05", "refused SYN-06", "refused SYN-12",
     "is held up", "is lost", "is sent again", "(and again later)", "falls asleep over its PUSH", "wakes up",
     "the lease is another's", "SessionStale", "SessionBehind", "sync session", "pull session", "restore session",
-    "needs_review", "residu", "copy of 20100001 is put back", "replica of 20100001 is wiped", "kejadian", "gawai",
-    "terverifikasi",
+    "needs_review", "residu", "copy of 20100001 is put back", "site: 20100001 is wiped", "SessionWait", "kejadian",
+    "gawai", "terverifikasi",
 )  # fmt: skip
 """What at least one in a hundred lives has in it."""
 

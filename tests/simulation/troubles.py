@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation import site as at_site
 from tests.simulation.books import Memory
-from tests.simulation.entities import Key
-from tests.simulation.safeguards import Broken
+from tests.simulation.site import Request
 from tests.simulation.workers import GHOST, Asked
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ class Troubles:
             "copy is made": self.make_copy,
             "copy is put back": self.put_back,
             "school is reinstalled": self.reinstall,
+            "restore is asked for": self.ask_restore,
+            "central is busy": self.be_busy,
             "ghost walks": self.walk,
         }
 
@@ -108,9 +109,8 @@ class Troubles:
 
     def make_copy(self, npsn: str) -> None:
         """Somebody backs up the replica."""
-        if not self.world.replica.schools[npsn].needs_restore:
-            self.copies[npsn] = self.world.replica.schools[npsn].copy(), self.world.ledger.remember(npsn)
-            self.world.say(f"a copy of {npsn} is made")
+        self.copies[npsn] = self.world.replica.schools[npsn].copy(), self.world.ledger.remember(npsn)
+        self.world.say(f"a copy of {npsn} is made")
 
     def put_back(self, npsn: str) -> None:
         """The replica is put back from the copy, and its machine started anew."""
@@ -119,41 +119,45 @@ class Troubles:
             return
         self.world.workers.kill([worker for worker in self.world.workers.workers if worker.job.npsn == npsn])
         kept, memory = held
-        lost = [*_in_hand(self.world.replica.schools[npsn]), *_in_hand(kept)]
+        lost = [*self.world.replica.schools[npsn].in_hand(), *kept.in_hand()]
         self.world.replica.schools[npsn] = kept.copy()
         self.world.replica.schools[npsn].holder = None
         self.world.say(f"the copy of {npsn} is put back")
         self.world.ledger.put_back(npsn, memory, self.world.central.schools[npsn].log[memory.head :], lost)
 
     def reinstall(self, npsn: str) -> None:
-        """The school is registered anew; then, later, its replica wiped. The old one may live on elsewhere."""
+        """The school is registered anew; then, later, its replica told so. The old one may live on elsewhere."""
         if npsn not in self.registered:
             self.world.numbers += 1
             self.registered[npsn] = f"install-{self.world.numbers}"
             self.world.central.register(npsn, self.registered[npsn])
             self.world.say(f"{npsn} is registered anew")
             return
-        old = self.world.replica.schools[npsn]
-        lost = _in_hand(old)
-        for key, name, wish in self.world.ledger.books[npsn].unreached():
-            if key not in lost:
-                raise Broken(f"{key} {name}: {wish} would be lost by the reinstall, and is not on its list")
+        school = self.world.replica.schools[npsn]
         if self.rng.random() < 0.3:
-            ghost = self.world.replica.schools[npsn + GHOST] = old.copy()
-            ghost.npsn, ghost.holder, ghost.requests, ghost.needs_restore = npsn + GHOST, None, [], False
-        new = at_site.School(npsn, self.registered.pop(npsn), requests=old.requests, needs_restore=True)
-        new.epoch = old.epoch + 1
-        self.world.replica.schools[npsn] = new
-        self.world.say(f"the replica of {npsn} is wiped")
-        self.world.ledger.wiped(npsn, lost)
+            ghost = self.world.replica.schools[npsn + GHOST] = school.copy()
+            ghost.npsn, ghost.holder, ghost.requests, ghost.restoring = npsn + GHOST, None, [], False
+        school.install_id, school.marks = self.registered.pop(npsn), {}
+        school.restoring, school.restoring_as_of = True, None
+        school.epoch, school.holder = school.epoch + 1, None
+        self.world.say(f"{npsn} takes the new installation over")
+        self.ask_restore(npsn)
+
+    def ask_restore(self, npsn: str) -> None:
+        """A person has read the list of what would be lost, and asks for it."""
+        school = self.world.replica.schools[npsn]
+        if not any(request.kind == "restore" for request in school.open_requests):
+            self.world.numbers += 1
+            listed = tuple(school.in_hand())
+            name = f"restore-{self.world.numbers}"
+            school.requests.insert(0, Request(name, "restore", revision=school.revision, listed=listed))
+
+    def be_busy(self, _npsn: str) -> None:
+        """Central has as many sessions as it wants."""
+        self.world.central.busy = self.rng.randrange(1, 4)
 
     def walk(self, npsn: str) -> None:
         """An older installation tries to sync."""
         if npsn + GHOST in self.world.replica.schools:
             self.world.ask(npsn + GHOST, "sync")
             self.world.begin(npsn + GHOST)
-
-
-def _in_hand(school: at_site.School) -> list[Key]:
-    """What central does not have, or not for certain: the list before a reinstall."""
-    return [key for key, record in school.records.items() if record.pending or record.sent is not None]

@@ -11,19 +11,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, cast
 
 from services.errors import CentralAway
-from services.link.session import Failed, Progress, Refused, Session, Stale
+from services.link.session import Failed, Progress, Refused, Session, Stale, Waiting
 from services.link.workers import MOST_REPLACED
-from services.messages import Message
+from services.messages import Message, SessionGranted
 from services.problems import problem
+from services.puller import restore as restoring
 from services.puller.session import pull
 from services.replica.requests import Job, LeaseLost
+from services.replica.restoring import ListMoved
 from services.syncer.session import sync
 from tests.simulation.central import Central
 from tests.simulation.loop import Loop
-from tests.simulation.restoring import restore
 from tests.simulation.safeguards import Broken, Safeguard
 from tests.simulation.site import Replica
 
@@ -72,6 +74,26 @@ class Worker:
     def done(self) -> bool:
         """Has it ended?"""
         return self.task is not None and self.task.done()
+
+
+class _Restoring:
+    """`services.replica.restoring`, of the store in memory."""
+
+    ListMoved = ListMoved
+
+    @staticmethod
+    async def opening_cursor(replica: Replica, job: Job) -> int:
+        """Where the fetch goes on."""
+        return await replica.opening_cursor(job)
+
+    @staticmethod
+    async def begin(replica: Replica, job: Job, granted: SessionGranted) -> int:
+        """Wipe the school, or go on."""
+        return await replica.begin_restore(job, granted)
+
+
+restore = FunctionType(restoring.restore.__code__, {**vars(restoring), "restoring": _Restoring})
+"""The real restore, on the store in memory."""
 
 
 @dataclass
@@ -201,7 +223,7 @@ class Workers:
                     await replica.end(job, "failed", problem("SYN-22"), {})
                 else:
                     await replica.wait(job, replaced=True)
-            except CentralAway:
+            except (CentralAway, Waiting):
                 await replica.wait(job)
         except LeaseLost:
             self.say(f"{worker.name}: the lease is another's")

@@ -63,6 +63,8 @@ MOVES: Mapping[str, tuple[int, ...]] = {
     "copy is made": (1, 2),
     "copy is put back": (1, 2),
     "school is reinstalled": (1, 2),
+    "restore is asked for": (0, 1),
+    "central is busy": (0, 0, 1),
     "ghost walks": (1,),
 }
 """What may happen next, and the weights of which a seed takes one each: no two seeds are mixed alike."""
@@ -80,7 +82,7 @@ class Theme:
 
 THEMES = (
     Theme(0.2, ("copy is made", "copy is put back")),
-    Theme(0.2, ("school is reinstalled", "ghost walks")),
+    Theme(0.2, ("school is reinstalled", "restore is asked for", "ghost walks")),
 )
 
 
@@ -169,10 +171,9 @@ class World(at_central.Listener, at_site.Watcher):
         holder = next((w for w in self.workers.workers if w.name == school.holder), None)
         if holder is not None and not holder.asleep and not holder.done:
             return
-        if school.needs_restore and not any(request.kind == "restore" for request in school.open_requests):
-            self.numbers += 1
-            school.requests.insert(0, Request(f"restore-{self.numbers}", "restore"))
-        waiting = [r for r in school.open_requests if not school.needs_restore or r.kind == "restore"]
+        if school.restoring and not any(request.kind == "restore" for request in school.open_requests):
+            self.troubles.ask_restore(npsn)
+        waiting = [r for r in school.open_requests if not school.restoring or r.kind == "restore"]
         if waiting:
             kinds = {request.kind: request for request in reversed(waiting)}  # each kind has workers of its own
             self.workers.start(self.replica, npsn, self.rng.choice(list(kinds.values())))
@@ -240,8 +241,8 @@ class World(at_central.Listener, at_site.Watcher):
         self.ask(npsn, "sync")
         self._end_requests(npsn)
         last = self.replica.schools[npsn].requests[-1]
-        if last.outcome == "refused" and last.reason in ("SYN-05", "SYN-06"):
-            self.troubles.reinstall(npsn)
+        if last.outcome == "refused" and last.reason == "SYN-05":
+            self.troubles.ask_restore(npsn)
             self._end_requests(npsn)
 
     def _end_requests(self, npsn: str) -> None:
@@ -292,7 +293,7 @@ class World(at_central.Listener, at_site.Watcher):
         return (
             last is not None
             and (last.kind, last.outcome) == ("sync", "completed")
-            and not school.needs_restore
+            and not school.restoring
             and not any(r.pending or r.sent or r.conflict for r in school.records.values())
             and school.cursor == self.central.schools[npsn].head
         )
@@ -346,6 +347,10 @@ class World(at_central.Listener, at_site.Watcher):
 
     def site_stands(self, school: at_site.School, job: Any) -> None:
         self.ledger.site_stands(school, job)
+
+    def site_wiped(self, school: at_site.School, listed: Sequence[Key]) -> None:
+        self.say(f"site: {school.npsn} is wiped")
+        self.ledger.site_wiped(school, listed)
 
     def site_refused(self, school: at_site.School, code: str) -> None:
         self.ledger.site_refused(school, code)
