@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check lock clean venv
+.PHONY: help demo up test simulate check lock clean venv
 PYTHON ?=
 export PYTHON
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: venv ## the whole story on this machine, with servers of its own: baseline, changes, sync, pull, a crash
 	@.venv/bin/selaras demo
@@ -14,6 +14,10 @@ up: venv ## start everything and keep it running; Ctrl-C stops it
 
 test: venv ## all tests, on real servers
 	@.venv/bin/pytest
+
+SEEDS ?= 20000
+simulate: venv ## the exchange through SEEDS=20000 more random lives of a school, or SEEDS=17..17
+	@.venv/bin/python -m tests.simulation $(SEEDS)
 
 check: venv ## style, types, and who may import whom
 	@.venv/bin/ruff check

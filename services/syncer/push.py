@@ -32,7 +32,7 @@ async def push(session: Session, changes: Sequence[Change]) -> SessionPage | Non
         if storing is not None:
             await storing
     finally:
-        if storing is not None and not storing.done():
+        if storing is not None:  # what it raised was raised here already, or is not what stopped the session
             storing.cancel()
             await asyncio.gather(storing, return_exceptions=True)
     return page

@@ -1,0 +1,114 @@
+"""What the reference model keeps: per school a book, per record an account, per field the operator's last word."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.entities.schema import CONFIRMED, Fields
+from services.exchange import digest
+from services.exchange.absorb import Replicated
+from services.exchange.canonical import same
+from services.exchange.change import WHOLE
+from services.messages import PushedChange
+from tests.simulation import central
+from tests.simulation.entities import AT_SITE, TYPED, Key
+
+
+@dataclass
+class Wish:
+    """What the operator last typed into a field. `alone`: no officer has touched the record since."""
+
+    value: Any
+    reached: bool = False
+    alone: bool = True
+
+
+@dataclass
+class Account:
+    """One record, as people know it. `others_acted`: somebody else than this replica's operator has written it."""
+
+    typed: Counter[tuple[str, Any]] = field(default_factory=Counter)
+    written: Counter[tuple[str, Any]] = field(default_factory=Counter)
+    wishes: dict[str, Wish] = field(default_factory=dict)
+    seen: dict[str, list[Any]] = field(default_factory=dict)
+    others_acted: bool = False
+
+
+@dataclass
+class Book:
+    """One school. `forgotten`: sessions that were gated here and that a copy put back knows nothing of."""
+
+    records: dict[Key, Account] = field(default_factory=dict)
+    now: dict[Key, central.Version] = field(default_factory=dict)
+    versions: dict[tuple[Key, int], central.Version] = field(default_factory=dict)
+    head: int = 0
+    confirmed: dict[Key, central.Version] = field(default_factory=dict)
+    gates: dict[int, Mapping[Key, Replicated]] = field(default_factory=dict)
+    taken: dict[int, list[PushedChange]] = field(default_factory=dict)
+    forgotten: set[int] = field(default_factory=set)
+
+    def of(self, key: Key) -> Account:
+        """The record's account."""
+        return self.records.setdefault(key, Account())
+
+    def unreached(self) -> Iterable[tuple[Key, str, Wish]]:
+        """The words that central has not heard."""
+        for key, account in self.records.items():
+            for name, wish in account.wishes.items():
+                if not wish.reached:
+                    yield key, name, wish
+
+
+@dataclass
+class Memory:
+    """What people knew when a copy of the site was made."""
+
+    head: int
+    gated: set[int]
+    accounts: dict[Key, tuple[dict[str, Wish], dict[str, list[Any]]]]
+
+
+def root(versions: Iterable[central.Version]) -> str:
+    """The root over versions, in hex."""
+    return digest.root_of((*version.key, version.row_hash) for version in versions).hex()
+
+
+def has_seen(account: Account, record: Replicated, *names: str) -> None:
+    """The values that the operator knew when typing."""
+    copies = [record.base.fields, record.data, record.sent.fields if record.sent else None]
+    account.seen.update({name: [(held or {}).get(name) for held in copies] for name in names})
+
+
+def touched(before: Fields | None, after: Fields | None) -> set[str]:
+    """What an officer's version touched."""
+    if before is None or after is None:
+        return {name for names in TYPED.values() for name in names} | {WHOLE}
+    names = {name for name in before.keys() | after.keys() if not same(before.get(name), after.get(name))}
+    return names | {WHOLE} | ({"nik"} if CONFIRMED in names else set())
+
+
+def brought_back(history: Sequence[central.Version], name: str, old: Any, value: Any) -> bool:
+    """Does who makes a deleted record anew put back a field that the site's release does not know, as it last was?"""
+    unknown = name not in AT_SITE[history[0].key[0]].fields
+    was = any(before.fields and same(before.fields.get(name), value) for before in history[:-1])
+    return unknown and old is None and was and any(version.fields is None for version in history)
+
+
+def officers_own(history: Sequence[central.Version], name: str, value: Any, seen: Sequence[Any]) -> bool:
+    """Is this a value of an officer's that the operator did not know when typing?"""
+    values = [(version.fields or {}).get(name) for version in history]
+    at = next((i for i in reversed(range(len(values))) if i == 0 or values[i - 1] != value), None)
+    by_officer = at is not None and history[at].session is None and history[at].fields is not None
+    return by_officer and value not in seen
+
+
+def has(fields: Fields | None, name: str, wish: Wish) -> bool:
+    return fields is None if name == WHOLE else (fields or {}).get(name) == wish.value
+
+
+def place(change: PushedChange) -> tuple[bool, int]:
+    order = AT_SITE[change.entity].order
+    return (True, -order) if change.op == "delete" else (False, order)

@@ -1,0 +1,326 @@
+"""The reference model: every operator's last word, every receipt, every version; told of all that happens, it objects.
+
+It knows what a person would: who typed what and when, what officers wrote, what was decided. It is checked
+
+- that a push writes a value no more often than it was typed (so no push overrules an officer twice), and over nothing
+  that an officer wrote into a shared field and the operator had not seen;
+- that each operator's last word reaches central, or was logged as overruled, or lost a conflict that a person decided,
+  or was on the list before a reinstall; and until then shows as pending wherever a session says how things stand;
+- that what is pushed is what the gate saw, all of it, once, and nothing of it invalid;
+- that a push never touches what is central's, nor a field that the site does not know;
+- that seq has no holes and versions grow by one; that base is, version for version, what central had;
+- that conflicts stay until decided, and that there are none where nobody disagreed;
+- that a statement's root is that of what central wrote, at that seq and ever after;
+- that a restore brings back exactly what the last completed sync was about.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.entities.schema import EntitySpec, Fields, Owner
+from services.exchange.absorb import Base, Replicated
+from services.exchange.canonical import same, same_fields
+from services.exchange.change import WHOLE
+from services.messages import PushedChange
+from services.replica.requests import Job
+from tests.simulation import central, site
+from tests.simulation.books import (
+    Account,
+    Book,
+    Memory,
+    Wish,
+    brought_back,
+    has,
+    has_seen,
+    officers_own,
+    place,
+    root,
+    touched,
+)
+from tests.simulation.entities import AT_CENTRAL, AT_SITE, TYPED, Key, invalid_at_central, invalid_at_site
+from tests.simulation.safeguards import Broken
+
+
+class Ledger(central.Listener, site.Watcher):
+    """The books of all schools."""
+
+    def __init__(self) -> None:
+        self.books: dict[str, Book] = {}
+
+    def begin(self, npsn: str) -> None:
+        """The baseline is there, and counts as confirmed."""
+        book = self.books.setdefault(npsn, Book())
+        book.confirmed = dict(book.now)
+
+    # ── the operator ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def typed(self, npsn: str, key: Key, name: str, value: Any, before: Replicated) -> None:
+        """The operator typed a value over `before`, and it made a difference."""
+        account = self.books[npsn].of(key)
+        base = before.base.fields or {}
+        sent = base if before.sent is None else before.sent.fields or {}
+        nothing_new = base.get(name) == sent.get(name) == value or (before.data is None and value is None)
+        if before.conflict is not None and before.conflict.whole:
+            self._typed_all(npsn, key, before)
+        account.typed[name, value] += 1
+        has_seen(account, before, name)
+        account.wishes.pop(WHOLE, None)
+        account.wishes.pop(name, None)
+        if not nothing_new:
+            account.wishes[name] = Wish(value)
+        self._look(npsn, key)
+
+    def deleted(self, npsn: str, key: Key, before: Replicated) -> None:
+        """The operator deleted the record."""
+        account = self.books[npsn].of(key)
+        account.typed.update((name, None) for name in before.data or {})
+        has_seen(account, before, *TYPED[key[0]])
+        settled_already = before.sent is None and before.base.fields is None
+        account.wishes = {} if settled_already else {WHOLE: Wish(None)}
+        self._look(npsn, key)
+
+    def decided(self, npsn: str, key: Key, name: str, choice: str, before: Replicated) -> None:
+        """The operator decided a conflict."""
+        account = self.books[npsn].of(key)
+        if choice == "mine":
+            self._typed_all(npsn, key, before)
+        elif name == WHOLE:
+            account.wishes.clear()
+        else:
+            account.wishes.pop(name, None)
+
+    def _typed_all(self, npsn: str, key: Key, record: Replicated) -> None:
+        """To decide for mine is to type it all anew: it may be written once more."""
+        account = self.books[npsn].of(key)
+        names = {*TYPED[key[0]], *(record.data or {})}
+        account.typed.update((name, (record.data or {}).get(name)) for name in names)
+        has_seen(account, record, *TYPED[key[0]])
+
+    def remember(self, npsn: str) -> Memory:
+        """A copy of the site is made."""
+        book = self.books[npsn]
+        accounts = {key: copy.deepcopy((account.wishes, account.seen)) for key, account in book.records.items()}
+        return Memory(book.head, set(book.gates), accounts)
+
+    def put_back(self, npsn: str, memory: Memory, versions: Sequence[central.Version], lost: Sequence[Key]) -> None:
+        """The copy is put back: what was typed since is gone. `versions`: central's since; `lost`: what was in hand."""
+        book = self.books[npsn]
+        book.forgotten |= set(book.gates) - memory.gated
+        for key, account in book.records.items():
+            account.wishes, seen = copy.deepcopy(memory.accounts.get(key, ({}, {})))
+            account.seen |= {name: [*account.seen.get(name, []), *values] for name, values in seen.items()}
+            account.others_acted = True
+        if book.forgotten & book.taken.keys():
+            self._drop(npsn, lost)  # it will be refused, and reinstalled
+        before = {version.key: version for version in book.now.values() if version.seq <= memory.head}
+        for version in versions:
+            self._heard(book.of(version.key), before.get(version.key), version)
+            before[version.key] = version
+
+    def site_wiped(self, school: site.School, listed: Sequence[Key]) -> None:
+        book = self.books.get(school.npsn)
+        if book is None:
+            return
+        for key, name, wish in book.unreached():
+            if key not in listed:
+                raise Broken(f"{key} {name}: {wish} is lost by a restore, and was not on its list")
+        self._drop(school.npsn, listed)
+        book.forgotten.clear()
+
+    def _drop(self, npsn: str, lost: Sequence[Key]) -> None:
+        for key, account in self.books[npsn].records.items():
+            account.wishes = {n: wish for n, wish in account.wishes.items() if wish.reached and key not in lost}
+            account.others_acted = True
+
+    # ── central ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def central_wrote(self, school: central.School, before: central.Version | None, now: central.Version) -> None:
+        book = self.books.setdefault(school.npsn, Book())
+        known = book.now.get(now.key)
+        if now.seq != book.head + 1 or now.version != (known.version if known else 0) + 1:
+            raise Broken(f"{now.key}: version {now.version}, seq {now.seq} after {known} and head {book.head}")
+        book.head, book.now[now.key], book.versions[now.key, now.version] = now.seq, now, now
+        if now.session is not None:
+            self._check_written(school, before.fields if before else None, now)
+        self._heard(book.of(now.key), before, now)
+
+    def _heard(self, account: Account, before: central.Version | None, now: central.Version) -> None:
+        """A version came to be: whose words did it touch, whose did it fulfil?"""
+        if now.session is None:
+            account.others_acted = True
+            for name in touched(before.fields if before else None, now.fields):
+                if name in account.wishes:
+                    account.wishes[name].alone = False
+        for name, wish in account.wishes.items():
+            wish.reached = wish.reached or has(now.fields, name, wish)
+
+    def _look(self, npsn: str, key: Key) -> None:
+        now = self.books[npsn].now.get(key)
+        for name, wish in self.books[npsn].of(key).wishes.items():
+            wish.reached = wish.reached or has(now.fields if now else None, name, wish)
+
+    def _check_written(self, school: central.School, before: Fields | None, now: central.Version) -> None:
+        spec, after = AT_CENTRAL[now.key[0]], now.fields or {}
+        account = self.books[school.npsn].of(now.key)
+        if spec.central:
+            raise Broken(f"{now.key} is central's, and a push wrote it")
+        if now.fields is not None and invalid_at_central(after):
+            raise Broken(f"{now.key}: a push wrote what breaks a record rule")
+        for name in sorted((before or {}).keys() | after.keys()):
+            old, value = (before or {}).get(name), after.get(name)
+            if same(old, value):
+                continue
+            kept = before is not None and now.fields is not None and AT_SITE[now.key[0]].is_central(name, before)
+            if kept and not brought_back(school.records[now.key], name, old, value):
+                raise Broken(f"{now.key} {name} is not the site's, and a push made {value!r} of {old!r}")
+            if name in TYPED[now.key[0]] and not spec.is_central(name, now.fields or before):
+                self._count(school, account, now, name, old, value)
+
+    def _count(
+        self, school: central.School, account: Account, now: central.Version, name: str, old: Any, value: Any
+    ) -> None:
+        account.written[name, value] += 1
+        if account.written[name, value] > account.typed[name, value]:
+            raise Broken(f"{now.key} {name}: {value!r} was written more often than typed")
+        shared = AT_CENTRAL[now.key[0]].fields[name].owner is Owner.SHARED
+        if shared and officers_own(school.records[now.key][: now.version - 1], name, old, account.seen.get(name, [])):
+            raise Broken(f"{now.key} {name}: {value!r} was written over {old!r}, which nobody had seen")
+
+    def central_took(self, school: central.School, session: int, changes: Sequence[PushedChange]) -> None:
+        book = self.books[school.npsn]
+        passed = book.gates.get(session)
+        taken = book.taken.setdefault(session, [])
+        if passed is None:
+            raise Broken(f"session {session} pushes what no gate of this installation let pass")
+        already = {(change.entity, change.record_id) for change in taken}
+        for change in changes:
+            key = (change.entity, change.record_id)
+            if key not in passed or key in already:
+                raise Broken(f"{key} is pushed {'twice' if key in already else 'and was not let pass'}")
+            data = passed[key].data
+            if (change.op == "delete") != (data is None):
+                raise Broken(f"{key}: {change.op} is pushed, the gate saw {data}")
+            for name, (_, new) in change.fields.items():
+                if not same(new, (data or {}).get(name)):
+                    raise Broken(f"{key} {name}: {new!r} is pushed, the gate saw {(data or {}).get(name)!r}")
+            if session in book.forgotten:
+                book.of(key).wishes.clear()
+        taken.extend(changes)
+        places = [place(change) for change in taken]
+        if places != sorted(places):
+            raise Broken(f"session {session} pushes children before parents, or deletes too early")
+
+    def central_ended(self, school: central.School, session: int) -> None:
+        if school.sender is not None and len(school.opened) > session and len(set(school.opened[session - 1 :])) == 1:
+            raise Broken(f"session {session} was ended by the OPEN that began it")
+
+    def central_stated(self, school: central.School, statement: Mapping[str, Any]) -> None:
+        book = self.books[school.npsn]
+        held = book.confirmed if statement["kind"] == "restore" else book.now
+        if statement["root"] != root(held.values()):
+            raise Broken(f"the statement of session {statement['session']} is not about what central holds")
+        if statement["kind"] == "sync":
+            book.confirmed = dict(book.now)
+
+    # ── the site ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def site_absorbed(self, school: site.School, key: Key, before: Replicated, theirs: Base, absorbed: Any) -> None:
+        book = self.books.get(school.npsn)
+        if book is None or theirs.version < before.base.version:
+            return
+        known = book.versions.get((key, theirs.version))
+        if theirs.version and (
+            known is None or known.seq != theirs.seq or not same_fields(theirs.fields, known.fields)
+        ):
+            raise Broken(f"{key}: the site takes {theirs} for what central has, which is {known}")
+        account, spec, after = book.of(key), AT_SITE.get(key[0]), absorbed.record
+        for name, wish in account.wishes.items():
+            if has(theirs.fields, name, wish):  # central had it, as the site hears after it was typed
+                wish.reached, wish.alone = True, False
+        for overruled in absorbed.overruled:
+            account.wishes.pop(overruled.field, None)
+            if spec is not None and not spec.is_central(overruled.field, theirs.fields):
+                raise Broken(f"{key}: {overruled} took the place of the school's")
+        _check_conflict(key, before, after, spec, account)
+        if after.conflict is not None and after.conflict.whole:  # what is as it was before both parted is no edit
+            parted = after.conflict.ancestor or {}
+            account.wishes = {n: w for n, w in account.wishes.items() if n == WHOLE or parted.get(n) != w.value}
+
+    def site_cleared(self, school: site.School, key: Key, record: Replicated) -> None:
+        """Who had typed back what central never got has taken it back: there is nothing to be told."""
+        book = self.books.get(school.npsn)
+        if book is not None:
+            account, base = book.of(key), record.base.fields
+            account.wishes = {name: wish for name, wish in account.wishes.items() if not has(base, name, wish)}
+
+    def site_gated(self, school: site.School, job: Job, session: int, passed: Mapping[Key, Replicated]) -> None:
+        book = self.books.get(school.npsn)
+        if book is None:
+            return
+        if job.kind != "sync" or school.conflicts() or any(map(invalid_at_site, school.live().values())):
+            raise Broken("the gate let a school pass that is blocked")
+        book.gates[session] = passed
+
+    def site_stands(self, school: site.School, job: Job) -> None:
+        book = self.books.get(school.npsn)
+        if book is None or job.kind == "restore":
+            return
+        for key, name, wish in book.unreached():
+            record = school.records.get(key)
+            if record is None or not record.pending:
+                raise Broken(f"{key} {name}: {wish} has not reached central, and nothing is pending: {record}")
+        doubtful = [key for key, record in school.records.items() if record.sent is not None]
+        if doubtful:
+            raise Broken(f"{doubtful} are still in doubt when both sides are compared")
+
+    def site_refused(self, school: site.School, code: str) -> None:
+        book = self.books.get(school.npsn)
+        if book is not None and code == "SYN-05" and not book.forgotten & book.taken.keys():
+            raise Broken("a healthy replica is taken for an old copy")
+
+    def site_completed(self, school: site.School, job: Job, statement: Mapping[str, Any]) -> None:
+        book = self.books.get(school.npsn)
+        if book is None:
+            return
+        if job.kind == "restore":
+            restored = {key: (r.base.version, r.base.seq, r.base.fields, r.data) for key, r in school.records.items()}
+            wanted = {key: (v.version, v.seq, v.fields, v.fields) for key, v in book.confirmed.items()}
+            if restored != wanted or any(r.sent or r.conflict for r in school.records.values()):
+                raise Broken(f"restored {restored}, the last completed sync was about {wanted}")
+        elif job.kind == "sync":
+            session = statement["session"]
+            pushed = {(change.entity, change.record_id) for change in book.taken.get(session, [])}
+            if pushed != set(book.gates[session]):
+                raise Broken(f"session {session} let {sorted(book.gates[session])} pass and pushed {sorted(pushed)}")
+
+    # ── in the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def check_words(self, npsn: str) -> None:
+        """Every last word reached central, or is accounted for."""
+        book = self.books[npsn]
+        for key, account in book.records.items():
+            now = book.now.get(key)
+            for name, wish in account.wishes.items():
+                if not has(now.fields if now else None, name, wish) and (wish.alone or not wish.reached):
+                    raise Broken(f"{key} {name}: {wish} is lost, central has {now and now.fields}")
+
+    def check_statements(self, school: central.School) -> None:
+        """What was stated is still there, as it was."""
+        for statement in school.statements:
+            if root(school.state(statement["head_seq"]).values()) != statement["root"]:
+                raise Broken(f"central no longer holds what it stated in session {statement['session']}")
+
+
+def _check_conflict(key: Key, before: Replicated, after: Replicated, spec: EntitySpec | None, account: Account) -> None:
+    if after.conflict is not None and not account.others_acted:
+        raise Broken(f"{key}: a conflict, and nobody to disagree with")
+    if before.conflict is None or spec is None or after.data is None or after.base.fields is None:
+        return
+    kept = after.conflict.fields if after.conflict else frozenset()
+    for name in sorted(before.conflict.fields - {WHOLE} - kept):
+        agree = same(after.data.get(name), after.base.fields.get(name))
+        if not agree and not spec.is_central(name, after.base.fields):
+            raise Broken(f"{key} {name}: a conflict that nobody decided is gone")
