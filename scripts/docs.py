@@ -50,6 +50,7 @@ _SESSION_STAGES = ("started", "progressed", "completed", "refused", "failed")
 _ANSWERS = (
     "school.registered.v1", "session.granted.v1", "session.wait.v1", "session.refused.v1", "session.page.v1",
     "session.result.v1", "session.equal.v1", "session.behind.v1", "session.different.v1", "session.stale.v1",
+    "session.bucketed.v1", "session.hashes.v1", "session.bodies.v1", "session.mended.v1",
 )  # fmt: skip
 
 WAYS: Mapping[str, Way] = {
@@ -65,11 +66,17 @@ WAYS: Mapping[str, Way] = {
     **{f"sync.{s}.v1": Way("syncer", _EVENTS, topology.EVENTS, f"sync.{s}.<npsn>") for s in _SESSION_STAGES},
     **{f"pull.{s}.v1": Way("puller", _EVENTS, topology.EVENTS, f"pull.{s}.<npsn>") for s in _SESSION_STAGES},
     **{f"restore.{s}.v1": Way("puller", _EVENTS, topology.EVENTS, f"restore.{s}.<npsn>") for s in _SESSION_STAGES},
+    "verify.requested.v1": Way(_OPERATOR, "syncer", topology.COMMANDS, "verify.<npsn>"),
+    **{f"verify.{s}.v1": Way("syncer", _EVENTS, topology.EVENTS, f"verify.{s}.<npsn>") for s in _SESSION_STAGES},
     "school.register.v1": Way("command", "central", topology.CENTRAL, "<user>.register"),
     "session.open.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.open"),
     "session.fetch.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.fetch"),
     "session.push.v1": Way("syncer", "central", topology.CENTRAL, "<user>.push"),
     "session.verify.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.verify"),
+    "session.buckets.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.buckets"),
+    "session.rows.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.rows"),
+    "session.records.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.records"),
+    "session.mend.v1": Way("syncer", "central", topology.CENTRAL, "<user>.mend"),
     **{answer: Way("central", "who asked", topology.REPLIES, "<user>.<process>") for answer in _ANSWERS},
     "officer.change.submitted.v1": Way("officer", "central", topology.OFFICERS, "change.<npsn>"),
     "officer.change.accepted.v1": Way("central", _EVENTS, topology.OFFICERS, "accepted.<npsn>"),
@@ -85,18 +92,19 @@ CODES = {
 }
 """The families of codes."""
 
-PRIVATE_URLS = {
+PRIVATE_URLS: Mapping[str, Any] = {
     "amqp_url": "amqp://user:password@127.0.0.1:5672/",
     "central_amqp_url": "amqp://situs-sync:password@127.0.0.1:5672/",
     "site_database_url": "postgresql+asyncpg://site:password@127.0.0.1/site",
     "central_database_url": "postgresql+asyncpg://central:password@127.0.0.1/central",
+    "signing_keys_file": Path("keys.json"),
 }
 """Addresses that nobody connects to: services are built to be looked at, not started."""
 
 
 def built() -> dict[str, Service]:
     """The four services as they are wired, not started."""
-    urls: dict[str, Any] = PRIVATE_URLS
+    urls = PRIVATE_URLS
     return {
         "validator": validator.build(validator.Settings(**urls)),
         "syncer": syncer.build(syncer.Settings(**urls)),

@@ -303,6 +303,17 @@ CATALOGUE: Mapping[str, Explained] = {
         "Selaras at this school is too new for central ({version})",
         "Tunggu sampai pusat diperbarui, lalu sinkronkan lagi", "Wait until central is updated, then sync again",
     ),
+    "SYN-24": Explained(
+        "ops", "Pernyataan pusat tidak membuktikan apa-apa ({reason})", "Central's statement proves nothing ({reason})",
+        "Periksa kunci pusat (SELARAS_CENTRAL_KEYS_FILE) dan siapa yang menjawab; tidak ada data yang hilang",
+        "Check central's keys (SELARAS_CENTRAL_KEYS_FILE) and who answers; nothing is lost",
+    ),
+    "SYN-25": Explained(
+        "kepala sekolah", "Salinan di pusat berubah di luar Selaras; salinan sekolah terbukti benar",
+        "Central's copy was altered outside Selaras; the school's is proven right",
+        "Sinkronkan (kepala sekolah): baris yang terbukti dikembalikan ke pusat; tarik data tidak boleh mengirim",
+        "Sync (the principal): the rows that are proven go back to central; a pull may not send",
+    ),
     # ── PUSAT: officers' commands at central ─────────────────────────────────────────────────────────────────────────
     "PUSAT-01": Explained(
         "petugas", "Data sudah berubah (versi kini {version})", "The record has changed (its version is now {version})",

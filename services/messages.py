@@ -21,8 +21,9 @@ MAX_CHANGES = 1000
 
 Npsn = Annotated[str, Field(pattern=r"^([0-9]{8}|[PK][0-9]{7}|NP[0-9]{6})$")]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-Kind = Literal["sync", "pull", "restore"]
+Kind = Literal["sync", "pull", "restore", "verify"]
 Count = Annotated[int, Field(ge=0)]
+Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class Part(BaseModel):
@@ -222,6 +223,14 @@ class RestoreRequested(Message):
     revision: Count
 
 
+class VerifyRequested(Message):
+    """operator → syncer: compare this school with central now; fetch, mend what differs, push nothing."""
+
+    type = "verify.requested.v1"
+
+    actor: Actor | None = None
+
+
 class SessionStarted(Message):
     """A worker has begun on the request; `attempt` counts from 1."""
 
@@ -243,7 +252,9 @@ class SessionProgressed(Message):
 
 
 class SessionCompleted(Message):
-    """Both sides were proven equal. `verdicts`: records pushed, by verdict. `receipt`: central's statement."""
+    """Both sides were proven equal. `verdicts`: records pushed, by verdict. `receipt`: central's statement; `jws`: the
+    same, signed. `repaired`: records that differed although nobody had changed them through Selaras, and were mended.
+    """
 
     cause: Cause
     kind: Kind
@@ -253,6 +264,8 @@ class SessionCompleted(Message):
     verdicts: dict[str, Count]
     receipt: dict[str, Any]
     unsent: Count
+    jws: str = ""
+    repaired: Count = 0
 
 
 class SessionRefused(Message):
@@ -343,6 +356,26 @@ class RestoreRefused(SessionRefused):
 
 class RestoreFailed(SessionFailed):
     type = "restore.failed.v1"
+
+
+class VerifyStarted(SessionStarted):
+    type = "verify.started.v1"
+
+
+class VerifyProgressed(SessionProgressed):
+    type = "verify.progressed.v1"
+
+
+class VerifyCompleted(SessionCompleted):
+    type = "verify.completed.v1"
+
+
+class VerifyRefused(SessionRefused):
+    type = "verify.refused.v1"
+
+
+class VerifyFailed(SessionFailed):
+    type = "verify.failed.v1"
 
 
 # ── A site and central: registration and the exchange (docs/protocol.md) ─────────────────────────────────────────────
@@ -566,11 +599,12 @@ class SessionVerify(InSession):
 
 
 class SessionEqual(Message):
-    """central → site: equal, and the statement that says so (a sync's is the receipt)."""
+    """central → site: equal, and the statement that says so (a sync's is the receipt); `jws`: the same, signed."""
 
     type = "session.equal.v1"
 
     statement: dict[str, Any]
+    jws: str
 
 
 class SessionBehind(Message):
@@ -589,12 +623,129 @@ class EntityDigest(Part):
 
 
 class SessionDifferent(Message):
-    """central → site: the roots differ; what central holds of each entity, so that the site can say where."""
+    """central → site: the roots differ; what central holds of each entity, so that the site can say where.
+
+    `past_holds`: what central holds as of `stated_seq`, the head of the last statement that it signed for the school,
+    still has that statement's root. If not, a hand altered central's copy.
+    """
 
     type = "session.different.v1"
 
     entities: dict[str, EntityDigest]
     root: str
+    past_holds: bool = True
+    stated_seq: Count = 0
+
+
+class SessionBuckets(InSession):
+    """site → central: where in these entities do we differ? By the first byte of SHA-256 of record_id."""
+
+    type = "session.buckets.v1"
+
+    entities: Annotated[list[Text], Field(min_length=1, max_length=200)]
+
+
+class Bucket(Part):
+    """The records of an entity whose record_id's SHA-256 begins with this byte: how many, and their digest in hex."""
+
+    bucket: Byte
+    rows: Count
+    digest: str
+
+
+class SessionBucketed(Message):
+    """central → site: each entity's buckets that have records, at this head."""
+
+    type = "session.bucketed.v1"
+
+    head_seq: Count
+    entities: dict[str, list[Bucket]]
+
+
+class SessionRows(InSession):
+    """site → central: which records have these buckets of an entity?"""
+
+    type = "session.rows.v1"
+
+    entity: Text
+    buckets: Annotated[list[Byte], Field(min_length=1, max_length=256)]
+
+
+class RowHash(Part):
+    """One record's hash, in hex, and its seq."""
+
+    record_id: str
+    seq: int
+    hash: str
+
+
+class SessionHashes(Message):
+    """central → site: every record of the buckets, at this head."""
+
+    type = "session.hashes.v1"
+
+    head_seq: Count
+    rows: list[RowHash]
+
+
+class SessionRecords(InSession):
+    """site → central: these records of an entity, whole."""
+
+    type = "session.records.v1"
+
+    entity: Text
+    record_ids: Annotated[list[Text], Field(min_length=1, max_length=500)]
+
+
+class SessionBodies(Message):
+    """central → site: the records asked for, as many as fit (at least one); `absent`: central has none under the id."""
+
+    type = "session.bodies.v1"
+
+    head_seq: Count
+    rows: list[PageRow]
+    absent: list[str]
+
+
+class ProvenRow(Part):
+    """A record as the site holds it: its base."""
+
+    record_id: Text
+    version: Annotated[int, Field(ge=1)]
+    seq: Count
+    text: str | None
+
+
+class SessionMend(InSession):
+    """site → central: your records of this entity were altered; these are proven by the statement that you signed.
+
+    `hashes`: base64 of the hashes of all the entity's records under the statement, 32 bytes each, in byte order of
+    record_id; with the `digests` of the other entities they make its root. `last`: what central holds beside them, as
+    of the statement, may go.
+    """
+
+    type = "session.mend.v1"
+
+    statement: str
+    entity: Text
+    digests: dict[str, EntityDigest]
+    hashes: str
+    records: Annotated[list[ProvenRow], Field(max_length=500)]
+    last: bool
+
+
+class SessionMended(Message):
+    """central → site: what became of them. `written`: mended. `kept`: central's own past about them is right, so the
+    site takes central's. `removed`: what the statement does not know. `proven` false: the proof does not hold.
+    """
+
+    type = "session.mended.v1"
+
+    head_seq: Count
+    proven: bool
+    written: list[str] = []
+    kept: list[str] = []
+    removed: list[str] = []
 
 
 class SessionStale(Message):
@@ -669,6 +820,9 @@ SCHEMA: dict[str, type[Message]] = {
         SchoolRegister, SchoolRegistered, SessionOpen, SessionGranted, SessionWait, SessionRefusal, SessionFetch,
         SessionPage, SessionPush, SessionResult, SessionVerify, SessionEqual, SessionBehind, SessionDifferent,
         SessionStale,
+        SessionBuckets, SessionBucketed, SessionRows, SessionHashes, SessionRecords, SessionBodies,
+        SessionMend, SessionMended,
+        VerifyRequested, VerifyStarted, VerifyProgressed, VerifyCompleted, VerifyRefused, VerifyFailed,
         OfficerChangeSubmitted, OfficerChangeAccepted, OfficerChangeRejected,
     )
 }  # fmt: skip

@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from services.entities import SPECS
 from services.messages import PROTOCOL_VERSION
 from services.rules import RULES_VERSION
 
@@ -83,7 +84,17 @@ class SessionMetrics:
             "selaras_records", "Records exchanged", ["site", "kind", "entity", "verdict"], registry=registry
         )
         self.divergence = Counter("selaras_divergence", "Roots that differed", ["site", "entity"], registry=registry)
+        self.repaired = Counter(
+            "selaras_repaired_records",
+            "Records that differed and were mended, by the side at which they were wrong",
+            ["site", "entity", "side"],
+            registry=registry,
+        )
         self.site = site
+        for entity in SPECS:
+            self.divergence.labels(site, entity)
+            for side in ("site", "central"):
+                self.repaired.labels(site, entity, side)
         for kind in kinds:
             self.attempts.labels(site, kind)
             for outcome in ("completed", "needs_review", "refused", "failed"):

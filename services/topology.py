@@ -45,9 +45,9 @@ CENTRAL_OFFICERS = "central.officers"
 DEAD_SITE = "dead.site"
 DEAD_CENTRAL = "dead.central"
 
-PULL_VERBS = ("open", "fetch", "verify")
+PULL_VERBS = ("open", "fetch", "verify", "buckets", "rows", "records")
 """What a site's puller may ask central: the second word of the routing key `<user>.<verb>`."""
-SYNC_VERBS = (*PULL_VERBS, "push", "register")
+SYNC_VERBS = (*PULL_VERBS, "push", "mend", "register")
 
 Side = Literal["site", "central"]
 SIDES: tuple[Side, ...] = ("site", "central")
@@ -110,7 +110,7 @@ EXCHANGE_BINDINGS: tuple[tuple[str, str, str, Side], ...] = ((CHANGES, CHANGES_H
 QUEUES = (
     *(Queue(name, "site", ((CHANGES_HASH, HASH_WEIGHT),), DEAD_SITE, True) for name in VALIDATOR_CHANGES),
     Queue(VALIDATOR_REQUESTS, "site", ((COMMANDS, "validate.*"),), DEAD_SITE),
-    Queue(SYNCER_REQUESTS, "site", ((COMMANDS, "sync.*"),), DEAD_SITE),
+    Queue(SYNCER_REQUESTS, "site", ((COMMANDS, "sync.*"), (COMMANDS, "verify.*")), DEAD_SITE),
     Queue(PULLER_REQUESTS, "site", ((COMMANDS, "pull.*"), (COMMANDS, "restore.*")), DEAD_SITE),
     Queue(DEAD_SITE, "site", ((DEAD, DEAD_SITE),), None),
     Queue(CENTRAL_REQUESTS, "central", tuple((CENTRAL, f"*.{verb}") for verb in SYNC_VERBS), DEAD_CENTRAL),
@@ -157,7 +157,7 @@ def service_users() -> list[User]:
 
 
 def link_users(site: str) -> list[User]:
-    """A site's two users at central's broker: the syncer's may push, the puller's may open, fetch and verify only.
+    """A site's two users at central's broker: the syncer's may push, the puller's may ask and read only.
 
     Who may write to one exchange and read another may also bind the one to the other; the second word of a reply's key
     is therefore a hex number, which is no verb: no site can have its replies sent back to central as requests.
@@ -190,7 +190,7 @@ def person_user(name: str) -> User:
         read=rf"^(selaras\.events|{listen})$",
         topics={
             CHANGES: (r"^change\..*$", "^$"),
-            COMMANDS: (r"^(sync|pull|restore|validate)\..*$", "^$"),
+            COMMANDS: (r"^(sync|pull|restore|verify|validate)\..*$", "^$"),
             EVENTS: ("^$", "^.*$"),
         },
     )

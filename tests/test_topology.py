@@ -152,10 +152,10 @@ def owner(queue: Queue) -> str:
 
 def test_only_a_sites_syncer_may_push_and_a_puller_may_ask_but_never_send() -> None:
     sync, pull = USERS[f"{SITE}-sync"], USERS[f"{SITE}-pull"]
-    for verb in ("open", "fetch", "verify"):
+    for verb in ("open", "fetch", "verify", "buckets", "rows", "records"):
         assert may(sync, topology.CENTRAL, f"{sync.name}.{verb}")
         assert may(pull, topology.CENTRAL, f"{pull.name}.{verb}")
-    for verb in ("push", "register"):
+    for verb in ("push", "mend", "register"):
         assert may(sync, topology.CENTRAL, f"{sync.name}.{verb}")
         assert not may(pull, topology.CENTRAL, f"{pull.name}.{verb}")
     asking = {user.name for user in USERS.values() if re.search(user.write, topology.CENTRAL)}

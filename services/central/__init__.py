@@ -8,6 +8,8 @@ line            how many sessions are live at once, and the line of those who wa
 administration  what an administrator does on the database itself: add a school, a new code, describe
 schools         the school's row: its lock, its registration, its live session, its last batch
 registry        the records: read, write, page, and the root over them
+mending         where two roots differ, and central's own rows mended from what a statement proves
+auditing        central's own past against what it signed
 history         what was superseded: as of any seq, what a later hand hides
 claims          which numbers of persons (NIK, NISN, NUPTK) are in use where
 residu          the follow-up of a change of claims: the residu at every school that uses the same number

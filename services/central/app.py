@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import cache
+from pathlib import Path
 
 from pydantic import Field, field_validator
 
@@ -22,8 +24,9 @@ from services.database import Database
 from services.intake import Answers
 from services.rules import RULES_VERSION
 from services.rules.versions import is_older, is_version
-from services.runtime import Service
+from services.runtime import NotSetUp, Service
 from services.settings import ServiceSettings
+from services.signing import KeysUnusable, SigningKeys
 
 
 class Settings(ServiceSettings):
@@ -34,6 +37,9 @@ class Settings(ServiceSettings):
     central_prefetch: int = Field(8, description="Requests in hand at once; those of one school wait for each other")
     batch_records: int = Field(500, le=500, description="Records in one pushed batch, at most")
     batch_bytes: int = Field(1024 * 1024, description="Bytes of one pushed batch before compression, at most")
+    signing_keys_file: Path = Field(
+        description="The private keys that statements are signed with, the first one active (`selaras keys new FILE`)"
+    )
     page_records: int = Field(1000, description="Records in one page, at most")
     page_bytes: int = Field(
         1024 * 1024, description="Bytes of canonical text in one page, at most (one record always fits)"
@@ -68,8 +74,11 @@ def build(settings: Settings) -> Service:
     service = Service("central", settings, database, dead_queue=topology.DEAD_CENTRAL)
     counters = Counters(service.registry, settings.site)
     gauges = Gauges(service.registry, database, service.quarantine, settings.site)
+    keys = cache(lambda: SigningKeys.read(settings.signing_keys_file))
     service.serve(
-        handlers(database, service.publisher.announce, bounds=_bounds(settings), counters=counters, today=today),
+        handlers(
+            database, service.publisher.announce, bounds=_bounds(settings), counters=counters, today=today, keys=keys
+        ),
         prefetch={topology.CENTRAL_REQUESTS: settings.central_prefetch, topology.CENTRAL_OFFICERS: 1},
         limit_bytes={topology.CENTRAL_REQUESTS: wire.EXCHANGE_BODY_BYTES},
     )
@@ -84,29 +93,40 @@ def build(settings: Settings) -> Service:
     service.work(background.follow_up)
     service.work(background.judge)
     service.scrape(gauges.refresh)
-    service.part(_Life(database))
+    service.part(_Life(database, keys))
     return service
 
 
 def handlers(
-    database: Database, announce: Announce, *, bounds: Bounds, counters: Counters, today: Callable[[], date]
+    database: Database,
+    announce: Announce,
+    *,
+    bounds: Bounds,
+    counters: Counters,
+    today: Callable[[], date],
+    keys: Callable[[], SigningKeys],
 ) -> Handlers:
     """What central does with each message."""
     made = Handlers()
-    exchange_handlers(made, database, announce, bounds=bounds, counters=counters, today=today)
+    exchange_handlers(made, database, announce, bounds=bounds, counters=counters, today=today, keys=keys)
     officer_handlers(made, database, announce)
     refusal_handlers(made, announce)
     return made
 
 
 class _Life:
-    """Before anything is taken from the broker: the database's incarnation is there."""
+    """Before anything is taken from the broker: the keys can be read, and the database's incarnation is there."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keys: Callable[[], SigningKeys]) -> None:
         self._database = database
+        self._keys = keys
 
     async def start(self) -> None:
-        """Begin the first one, if there is none."""
+        """Read the keys, and begin the first life if there is none. Raises NotSetUp."""
+        try:
+            self._keys()
+        except KeysUnusable as error:
+            raise NotSetUp(f"SELARAS_SIGNING_KEYS_FILE: {error}") from error
         await ensure_incarnation(self._database)
 
     async def stop(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from services import topology
 from services.broker import Handlers, PublishRefused
-from services.central import admission, history, line, pushing, receipts, registry, schools, versions
+from services.central import admission, history, line, mending, pushing, receipts, registry, schools, versions
 from services.central.gauges import Counters
 from services.central.identifiers import code_hash, uuid7
 from services.central.line import Capacity
@@ -51,6 +51,7 @@ from services.messages import (
 )
 from services.problems import problem
 from services.rules import RULES_VERSION
+from services.signing import SigningKeys
 from services.wire import Event
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ def exchange_handlers(
     bounds: Bounds,
     counters: Counters,
     today: Callable[[], date],
+    keys: Callable[[], SigningKeys],
 ) -> None:
     """Add the handlers of `central.requests`."""
 
@@ -150,6 +152,10 @@ def exchange_handlers(
                 counters.violated("version_known")
         await reply(event, answer)
 
+    mending.mending_handlers(
+        handlers, database, reply=reply, live=_live, counters=counters, keys=keys, page_bytes=bounds.page_bytes
+    )
+
     @handlers.on(topology.CENTRAL_REQUESTS, SessionVerify)
     async def on_session_verify(event: Event[SessionVerify]) -> None:
         """Say whether both sides are equal, and state it if they are."""
@@ -158,7 +164,7 @@ def exchange_handlers(
             await kinds(transaction, event)
             school = await _live(transaction, event)
             if school:
-                answer = await _verify(transaction, school, event.data, counters)
+                answer = await _verify(transaction, school, event.data, counters, keys())
         await reply(event, answer)
 
 
@@ -276,10 +282,12 @@ async def _page(
     )
 
 
-async def _verify(transaction: Transaction, school: School, asked: SessionVerify, counters: Counters) -> Message:
+async def _verify(
+    transaction: Transaction, school: School, asked: SessionVerify, counters: Counters, keys: SigningKeys
+) -> Message:
     given = await receipts.find(transaction, school, asked)
     if given:
-        return SessionEqual(statement=given)
+        return SessionEqual(statement=given.body, jws=given.jws)
     seq = school.head_seq if school.as_of is None else school.as_of
     if asked.cursor < seq:
         return SessionBehind(head_seq=seq)
@@ -291,10 +299,15 @@ async def _verify(transaction: Transaction, school: School, asked: SessionVerify
         counters.violated("seq_without_holes")
     if not hmac.compare_digest(roots.root, asked.root) or asked.cursor > seq:
         counters.differed()
+        own = await mending.past(transaction, school, keys)
+        if not own.holds:
+            counters.violated("past_as_stated")
         return SessionDifferent(
             entities={name: EntityDigest(rows=n, digest=digest.hex()) for name, (n, digest) in roots.entities.items()},
             root=roots.root,
+            past_holds=own.holds,
+            stated_seq=own.seq,
         )
-    statement = await receipts.issue(transaction, school, seq, roots, asked, rules_version=RULES_VERSION)
+    statement = await receipts.issue(transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION)
     await schools.completed(transaction, school)
-    return SessionEqual(statement=statement)
+    return SessionEqual(statement=statement.body, jws=statement.jws)

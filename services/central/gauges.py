@@ -13,12 +13,13 @@ from services.central.claims import KINDS
 from services.central.judging import Outcome
 from services.central.line import CAPACITY
 from services.database import Database
+from services.entities import SPECS
 from services.entities.residu import OPEN, SETTLED
 from services.intake import Quarantine
 from services.messages import Kind, PushedChange, RecordVerdict
 from services.metrics import StateGauge
 
-INVARIANTS = ("seq_without_holes", "version_known", "nothing_forgotten")
+INVARIANTS = ("past_as_stated", "seq_without_holes", "version_known", "nothing_forgotten")
 """The self-checks of protocol.md 7 that central makes."""
 
 
@@ -51,6 +52,12 @@ class Counters:
         )
         self._follow_ups.labels(site)
         self._deferred.labels(site, CAPACITY)
+        self._repaired = Counter(
+            "selaras_central_repaired_records",
+            "Records altered at central and mended",
+            ["site", "entity"],
+            registry=registry,
+        )
         for kind in get_args(Kind):
             self._sessions.labels(site, kind)
         for rule in (kind.rule for kind in KINDS.values()):
@@ -59,6 +66,8 @@ class Counters:
         for outcome in get_args(Outcome):
             self._judgements.labels(site, outcome)
         self._divergence.labels(site)
+        for entity in SPECS:
+            self._repaired.labels(site, entity)
         for invariant in INVARIANTS:
             self._violations.labels(site, invariant)
 
@@ -89,6 +98,10 @@ class Counters:
     def judged(self, outcome: Outcome) -> None:
         """A school was judged."""
         self._judgements.labels(self._site, outcome).inc()
+
+    def repaired(self, entity: str, number: int) -> None:
+        """So many records of an entity that were altered here were mended."""
+        self._repaired.labels(self._site, entity if entity in SPECS else "unknown").inc(number)
 
     def violated(self, invariant: str) -> None:
         """A self-check failed."""

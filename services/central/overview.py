@@ -79,3 +79,9 @@ async def background(database: Database) -> dict[Literal["follow_up", "judgement
         "follow_up": (row.follow_ups, float(row.follow_up_since or 0)),
         "judgement": (row.judgements, float(row.judge_since or 0)),
     }
+
+
+async def schools(database: Database) -> list[str]:
+    """Every school that central knows."""
+    async with database.transaction() as transaction:
+        return [row.npsn for row in await transaction.rows("SELECT npsn FROM school ORDER BY npsn")]

@@ -1,11 +1,12 @@
 """Statements: central's word that a site and central were equal at one seq. A sync's statement is its receipt.
 
-Unsigned for now. Each names the hash of the school's statement before it.
+Each is signed, and names the hash of the school's statement before it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from services import wire
@@ -14,13 +15,22 @@ from services.central.schools import School
 from services.database import Transaction
 from services.exchange import canonical
 from services.messages import SessionVerify, Stated
+from services.signing import SigningKeys
 
 
-async def find(transaction: Transaction, school: School, asked: SessionVerify) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement and the same signed."""
+
+    body: dict[str, Any]
+    jws: str
+
+
+async def find(transaction: Transaction, school: School, asked: SessionVerify) -> Statement | None:
     """The statement that this session was given for this very question, if it asks again."""
-    body = await transaction.value(
+    row = await transaction.row(
         """
-        SELECT body FROM statement
+        SELECT body, jws FROM statement
         WHERE npsn = :npsn AND incarnation = :incarnation AND session = :session AND head_seq = :seq AND root = :root
         """,
         npsn=school.npsn,
@@ -29,7 +39,15 @@ async def find(transaction: Transaction, school: School, asked: SessionVerify) -
         seq=asked.cursor,
         root=asked.root,
     )
-    return None if body is None else canonical.decode(body)
+    return row and Statement(canonical.decode(row.body), row.jws)
+
+
+async def latest(transaction: Transaction, npsn: str) -> Statement | None:
+    """The school's last statement, as it is stored."""
+    row = await transaction.row(
+        "SELECT body, jws FROM statement WHERE npsn = :npsn ORDER BY ordinal DESC LIMIT 1", npsn=npsn
+    )
+    return row and Statement(canonical.decode(row.body), row.jws)
 
 
 async def holds(transaction: Transaction, npsn: str, said: Stated | None) -> bool:
@@ -53,8 +71,15 @@ async def holds(transaction: Transaction, npsn: str, said: Stated | None) -> boo
 
 
 async def issue(
-    transaction: Transaction, school: School, seq: int, roots: Roots, asked: SessionVerify, *, rules_version: str
-) -> dict[str, Any]:
+    transaction: Transaction,
+    school: School,
+    seq: int,
+    roots: Roots,
+    asked: SessionVerify,
+    keys: SigningKeys,
+    *,
+    rules_version: str,
+) -> Statement:
     """State that both sides are equal at `seq` (the head, but for a restore), and keep the statement."""
     last = await transaction.row(
         "SELECT ordinal, body FROM statement WHERE npsn = :npsn ORDER BY ordinal DESC LIMIT 1", npsn=school.npsn
@@ -77,10 +102,12 @@ async def issue(
     }
     if last is not None:
         statement["previous"] = hashlib.sha256(last.body.encode()).hexdigest()
+    text = canonical.encode(statement)
+    signed = Statement(statement, keys.sign(text))
     await transaction.run(
         """
-        INSERT INTO statement (npsn, incarnation, session, head_seq, kind, root, body, ordinal)
-        VALUES (:npsn, :incarnation, :session, :seq, :kind, :root, :body, :ordinal)
+        INSERT INTO statement (npsn, incarnation, session, head_seq, kind, root, body, jws, ordinal)
+        VALUES (:npsn, :incarnation, :session, :seq, :kind, :root, :body, :jws, :ordinal)
         """,
         npsn=school.npsn,
         incarnation=school.incarnation,
@@ -88,7 +115,8 @@ async def issue(
         seq=seq,
         kind=school.session_kind,
         root=roots.root,
-        body=canonical.encode(statement),
+        body=text,
+        jws=signed.jws,
         ordinal=1 if last is None else last.ordinal + 1,
     )
-    return statement
+    return signed

@@ -225,11 +225,12 @@ async def keep_batch(transaction: Transaction, npsn: str, incarnation: str, batc
 
 
 async def completed(transaction: Transaction, school: School) -> None:
-    """The live session was proven equal: a sync confirms the head, a pull delivered it, a restore moves nothing."""
+    """The live session was proven equal: a sync confirms the head, a pull or a verification delivers it."""
     moved = {
         "restore": "",
         "sync": ", confirmed_seq = :seq, syncs = syncs + 1, last_sync_at = now()",
         "pull": ", delivered_seq = :seq, pulls = pulls + 1, last_pull_at = now()",
+        "verify": ", delivered_seq = :seq",
     }
     assert school.session_kind is not None
     await transaction.run(

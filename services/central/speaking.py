@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from services import topology
 from services.database import Transaction
 from services.errors import MessageRefused
 from services.intake import Accounts
@@ -20,12 +21,16 @@ VERBS: Mapping[str, str] = {
     "session.fetch.v1": "fetch",
     "session.push.v1": "push",
     "session.verify.v1": "verify",
+    "session.buckets.v1": "buckets",
+    "session.rows.v1": "rows",
+    "session.records.v1": "records",
+    "session.mend.v1": "mend",
 }
 """The routing key's second word for each request."""
 
 ROLES: Mapping[str, tuple[frozenset[Kind], frozenset[str]]] = {
-    "site-sync": (frozenset({"sync"}), frozenset({"register", "open", "fetch", "push", "verify"})),
-    "site-pull": (frozenset({"pull", "restore"}), frozenset({"open", "fetch", "verify"})),
+    "site-sync": (frozenset({"sync", "verify"}), frozenset(topology.SYNC_VERBS)),
+    "site-pull": (frozenset({"pull", "restore"}), frozenset(topology.PULL_VERBS)),
 }
 """The kinds of session that a site's user may open, and what it may send at all."""
 

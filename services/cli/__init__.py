@@ -5,6 +5,8 @@ school    publish, validate, sync, pull, status
 installation  register, reinstall, export
 conflicts see and decide them
 officer   central's officers
+proof     receipt, keys: what central signed, and what it signs with
+checks    verify, audit: compare now
 ops       serve, migrate, topology, dead
 local     demo, up, sample: everything on one machine
 arguments what several commands take

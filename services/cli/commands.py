@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import conflicts, installation, local, officer, ops, school, troubles
+from services.cli import checks, conflicts, installation, local, officer, ops, proof, school, troubles
 from services.cli.client import NoAnswer
 from services.cli.outcomes import DONE, INTERRUPTED, NOT_SET_UP, UNFINISHED, USAGE, Stop
 from services.errors import SelarasError, Transient
@@ -44,11 +44,14 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     school.publish, school.validate, school.sync, school.pull, school.status,
     installation.register, installation.reinstall, installation.export,
     conflicts.conflicts, conflicts.decide,
-    ops.serve, ops.migrate, local.demo, local.up, local.sample,
+    checks.verify, checks.audit, ops.serve, ops.migrate, local.demo, local.up, local.sample,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)
+officer.app.command("audit")(checks.officer_audit)
 app.add_typer(officer.app, name="officer")
+app.add_typer(proof.receipt, name="receipt")
+app.add_typer(proof.keys, name="keys")
 app.add_typer(ops.dead, name="dead")
 app.add_typer(ops.topology_app, name="topology")
 

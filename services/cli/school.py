@@ -35,11 +35,12 @@ from services.messages import (
     SyncRequested,
     ValidationCompleted,
     ValidationRequested,
+    VerifyRequested,
 )
 from services.replica import judging
 from services.replica import status as standing
 
-Request = SyncRequested | PullRequested | RestoreRequested
+Request = SyncRequested | PullRequested | RestoreRequested | VerifyRequested
 
 
 def publish(
@@ -237,16 +238,25 @@ def show_completed(end: SessionCompleted) -> None:
         show.console.print(
             f"[bold green]Pasang ulang selesai[/] · restored as of the last completed sync: {end.received} diterima"
         )
+    elif end.kind == "verify":
+        show.console.print(f"[bold green]Verifikasi selesai[/] · verified: {end.received} diterima, 0 dikirim")
     else:
         show.console.print(f"[bold green]Tarik data selesai[/] · pulled: {end.received} diterima, 0 dikirim")
     if end.verdicts:
         show.console.print("  " + ", ".join(f"{name}: {n}" for name, n in sorted(end.verdicts.items())))
     show.console.print(f"  kedua sisi sama · both sides equal: seq {receipt['head_seq']}, root {receipt['root']}")
+    if end.repaired:
+        show.console.print(
+            f"[yellow]{end.repaired} baris berubah di luar Selaras dan diperbaiki[/] · "
+            "rows were altered outside Selaras and mended"
+        )
     if end.kind == "pull" and end.unsent:
         show.console.print(
             f"[yellow]tarik data BUKAN sinkronisasi: {end.unsent} perubahan belum terkirim[/] · "
             f"a pull is NOT a sync: {end.unsent} changes are not sent yet"
         )
+    if end.kind == "verify" and end.unsent:
+        show.console.print(f"[yellow]{end.unsent} perubahan belum terkirim[/] · changes are not sent yet")
     if end.outcome == "needs_review":
         show.console.print(
             "[yellow]Ada konflik atau penolakan yang perlu dilihat[/] · conflicts or refusals to look at: "

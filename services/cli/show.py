@@ -144,7 +144,7 @@ class Lines:
             _remark(f"   → {why.next_id} · {why.next_en}")
 
 
-_KINDS = {"sync": "sinkronisasi", "pull": "tarik data", "restore": "pasang ulang"}
+_KINDS = {"sync": "sinkronisasi", "pull": "tarik data", "restore": "pasang ulang", "verify": "verifikasi"}
 
 
 def _remark(text: str) -> None:

@@ -39,6 +39,7 @@ from services.messages import (
     SessionProgressed,
     SessionRefused,
     SyncRequested,
+    VerifyRequested,
 )
 from services.replica import registration
 from services.replica.status import Status, status
@@ -155,7 +156,7 @@ class Stage:
     async def ask(self, client: Client, kind: Kind, role: str) -> str:
         """Somebody asks for a sync or a pull; the request's id."""
         actor = Actor.model_validate({"id": role, "role": role})
-        request = SyncRequested(actor=actor) if kind == "sync" else PullRequested(actor=actor)
+        request = {"sync": SyncRequested, "pull": PullRequested, "verify": VerifyRequested}[kind](actor=actor)
         return await client.publish(topology.COMMANDS, f"{kind}.{client.npsn}", request)
 
     async def end_of(self, client: Client, request_id: str) -> End:

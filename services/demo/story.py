@@ -12,6 +12,7 @@ from rich.console import Console
 
 from services import calendar
 from services.central import administration
+from services.database import Database
 from services.demo.stage import Stage
 from services.demo.synthetic import Records, jsonl, synthetic_school
 from services.embedded.stack import Stack, stack
@@ -24,6 +25,7 @@ from services.messages import (
     SessionFailed,
     SessionRefused,
 )
+from services.signing import NotProven, PublicKeys
 
 FIRST_NPSN = 99000001
 """The demo's schools take the first numbers from here that central does not know yet."""
@@ -260,23 +262,28 @@ async def killed_in_the_middle(stage: Stage, big: Records) -> None:
 
 
 async def the_proof_bites(stage: Stage, small: Records) -> None:
-    """A row of the replica is changed by hand: the proof finds it, the sync fails, and the metrics say so."""
-    stage.step("Bukti yang menggigit", "a row altered by hand: not equal, so not synced; the metrics show it")
-    record_id = _pupils(small)[0]
-    stored = await stage.central_record(stage.small, "peserta_didik", record_id)
-    altered = canonical.encode({**(stored.fields or {}), "nama": "Diubah Tangan"})
+    """Rows are changed by hand, at the site and at central: the proof finds both, and each comes back from the side
+    that can prove it. The signed receipt says what is equal now.
+    """
+    stage.step("Bukti yang menggigit", "rows altered by hand, here and at central: found, mended, both values kept")
+    here, there = _pupils(small)[0], _pupils(small)[1]
+    right = [await stage.central_record(stage.small, "peserta_didik", one) for one in (here, there)]
+    altered = canonical.encode({**(right[0].fields or {}), "nama": "Diubah Tangan"})
+    await _by_hand(stage.replica, "base = :text, data = :text", stage.small, here, altered)
+    await _by_hand(stage.registry, "text = :text", stage.small, there, altered)
     async with stage.at(stage.small) as client:
-        await _set_base(stage, record_id, altered)
-        end = await stage.session(client, "sync", "principal")
-        stage.check(f"sinkronisasi gagal · the sync failed: {_code(end)}", isinstance(end, SessionFailed))
-        failed = await stage.metric("syncer", "selaras_sync_failed", kind="sync")
-        stage.check(f"selaras_sync_failed = {failed:.0f}", failed == 1)
-        await _set_base(stage, record_id, stored.text or "")
         end = await stage.session(client, "sync", "principal")
     _show_receipt(stage, end)
+    repaired = end.repaired if isinstance(end, SessionCompleted) else 0
+    stage.check(f"{repaired} baris diperbaiki · rows mended", repaired == 2)
+    now = [await stage.central_record(stage.small, "peserta_didik", one) for one in (here, there)]
+    stage.check("keduanya seperti semula · both are as they were", now == right)
+    for side, where in (("site", "di sekolah · at the site"), ("central", "di pusat · at central")):
+        n = await stage.metric("syncer", "selaras_repaired_records_total", side=side)
+        stage.check(f"selaras_repaired_records_total{{side={side}}} = {n:.0f}: {where}", n == 1)
     await stage.equal(stage.small)
-    failed = await stage.metric("syncer", "selaras_sync_failed", kind="sync")
-    stage.check(f"dikembalikan · put back: selaras_sync_failed = {failed:.0f}", failed == 0)
+    signed = isinstance(end, SessionCompleted) and _signed(stage, end)
+    stage.check("tanda tangan pusat sah · the receipt is signed by central", signed)
 
 
 # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -296,16 +303,23 @@ def _show_receipt(stage: Stage, end: object) -> None:
         stage.check(f"berakhir dengan · ended with {_code(end)}", False)
 
 
-async def _set_base(stage: Stage, record_id: str, text: str) -> None:
-    """A hand in the replica's database, where no hand should be."""
-    async with stage.replica.transaction() as transaction:
+async def _by_hand(database: Database, change: str, npsn: str, record_id: str, text: str) -> None:
+    """A hand in a database, where no hand should be."""
+    async with database.transaction() as transaction:
         await transaction.run(
-            """
-            UPDATE record SET base = :text, data = :text
-            WHERE npsn = :npsn AND entity = 'peserta_didik' AND record_id = :id
-            """,
-            text=text, npsn=stage.small, id=record_id,
+            f"UPDATE record SET {change} WHERE npsn = :npsn AND entity = 'peserta_didik' AND record_id = :id",  # noqa: S608
+            text=text, npsn=npsn, id=record_id,
         )  # fmt: skip
+
+
+def _signed(stage: Stage, end: SessionCompleted) -> bool:
+    """Did central's key sign this very statement?"""
+    keys = stage.stack.addresses.keys
+    assert keys is not None
+    try:
+        return PublicKeys.read(keys.public).verify(end.jws) == end.receipt
+    except NotProven:
+        return False
 
 
 async def _corrected(stage: Stage, record_id: str, **fields: object) -> OfficerChange:

@@ -16,11 +16,11 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from services import migrations, topology
+from services import migrations, signing, topology
 from services.database import Database
 from services.embedded import Servers, private_servers
 from services.intake import Accounts
@@ -44,6 +44,14 @@ class StackFailed(Exception):
 
 
 @dataclass(frozen=True)
+class Keys:
+    """Central's key files: the private set, and the public one that sites pin."""
+
+    private: Path
+    public: Path
+
+
+@dataclass(frozen=True)
 class Addresses:
     """Where the servers are, as each user. `amqp` maps a user to its URL; `administrator` may make databases."""
 
@@ -51,15 +59,18 @@ class Addresses:
     site_database: str
     central_database: str
     administrator: str
+    keys: Keys | None = None
 
     def of_service(self, name: str) -> dict[str, str]:
         """The settings of one service, and no other's."""
         if name == "central":
-            return {"SELARAS_AMQP_URL": self.amqp["central"], "SELARAS_CENTRAL_DATABASE_URL": self.central_database}
+            settings = {"SELARAS_AMQP_URL": self.amqp["central"], "SELARAS_CENTRAL_DATABASE_URL": self.central_database}
+            return settings | ({"SELARAS_SIGNING_KEYS_FILE": str(self.keys.private)} if self.keys else {})
         settings = {"SELARAS_AMQP_URL": self.amqp[name], "SELARAS_SITE_DATABASE_URL": self.site_database}
         if name in ("syncer", "puller"):
             user = f"{SITE}-sync" if name == "syncer" else f"{SITE}-pull"
             settings["SELARAS_CENTRAL_AMQP_URL"] = self.amqp[user]
+            settings |= {"SELARAS_CENTRAL_KEYS_FILE": str(self.keys.public)} if self.keys else {}
         return settings
 
     def of_site_command(self) -> dict[str, str]:
@@ -217,7 +228,8 @@ def stack(
     `others`: broker users beside the system's own, with no account at the site or at central.
     With SELARAS_AMQP_URL, SELARAS_SITE_DATABASE_URL and SELARAS_CENTRAL_DATABASE_URL set, those servers are used.
     """
-    with addresses(run_dir, fresh=fresh, say=say, others=others) as where:
+    with addresses(run_dir, fresh=fresh, say=say, others=others) as found:
+        where = replace(found, keys=_own_keys(run_dir))
         migrations.upgrade("site", where.site_database)
         migrations.upgrade("central", where.central_database)
         asyncio.run(seed_accounts(where))
@@ -276,6 +288,15 @@ def _passwords(run_dir: Path, everybody: Sequence[topology.User], *, fresh: bool
     file.touch(mode=0o600)
     file.write_text(json.dumps(passwords))
     return passwords
+
+
+def _own_keys(run_dir: Path) -> Keys:
+    """Central's keys, made once and kept beside the data that they sign."""
+    keys = Keys(run_dir.with_name(run_dir.name + ".keys.json"), run_dir.with_name(run_dir.name + ".keys.public.json"))
+    if not keys.private.exists():
+        signing.new(keys.private)
+    keys.public.write_text(signing.public_document(keys.private))
+    return keys
 
 
 async def topology_declare(url: str) -> None:

@@ -33,6 +33,16 @@ def row_hash_sql(
 ROW_HASH_SQL = row_hash_sql()
 
 
+def bucket(record_id: str) -> int:
+    """0 to 255: where a record is compared when an entity's digests differ. UUIDv7 share their own first bytes."""
+    return hashlib.sha256(record_id.encode()).digest()[0]
+
+
+def bucket_sql(record_id: str = "record_id") -> str:
+    """The same in PostgreSQL, of a column of this name."""
+    return f"get_byte(sha256(convert_to({record_id}, 'UTF8')), 0)"
+
+
 def entity_digest(row_hashes: Iterable[bytes]) -> bytes:
     """The digest of one entity; the hashes come in byte order of record_id (in SQL: collation "C")."""
     return hashlib.sha256(b"".join(row_hashes)).digest()

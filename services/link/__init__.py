@@ -2,6 +2,8 @@
 
 channel   requests and their answers
 session   the steps that a sync and a pull share
+statement whether central's word is true of what was asked, and signed
+repair    where the two sides differ, and how that is mended
 requests  how a request becomes a row
 workers   takes requests, keeps leases, retries, and announces how sessions end
 """

@@ -15,8 +15,17 @@ from services.metrics import SessionMetrics
 from services.replica.requests import Requests
 from services.replica.sessions import Replica
 from services.runtime import Service
+from services.settings import SettingsMissing
+from services.signing import KeysUnusable, PublicKeys
 
 TakeRequests = Callable[[Database, Requests, Mapping[Kind, Workers]], Handlers]
+
+
+def _pinned(settings: LinkSettings) -> PublicKeys | None:
+    try:
+        return PublicKeys.read(settings.central_keys_file) if settings.central_keys_file else None
+    except KeysUnusable as error:
+        raise SettingsMissing(f"SELARAS_CENTRAL_KEYS_FILE: {error}") from error
 
 
 def session_service(name: str, settings: LinkSettings, kinds: Mapping[Kind, Run], handlers: TakeRequests) -> Service:
@@ -33,10 +42,12 @@ def session_service(name: str, settings: LinkSettings, kinds: Mapping[Kind, Run]
         confirm_seconds=settings.confirm_seconds,
     )
     metrics = SessionMetrics(service.registry, settings.site, tuple(kinds))
+    keys = _pinned(settings)
     workers = {
         kind: Workers(
             kind,
             run,
+            keys=keys,
             requests=requests,
             replica=Replica(requests, today),
             central=central,

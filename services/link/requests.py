@@ -6,7 +6,7 @@ from services.database import Database
 from services.errors import MessageRefused
 from services.intake import Accounts
 from services.link.workers import Workers
-from services.messages import PullRequested, RestoreRequested, SyncRequested
+from services.messages import PullRequested, RestoreRequested, SyncRequested, VerifyRequested
 from services.problems import problem
 from services.replica.asking import Wanted
 from services.replica.requests import Requests
@@ -14,7 +14,7 @@ from services.wire import Event
 
 
 async def take_request(
-    event: Event[SyncRequested] | Event[PullRequested] | Event[RestoreRequested],
+    event: Event[SyncRequested] | Event[PullRequested] | Event[RestoreRequested] | Event[VerifyRequested],
     *,
     role: str,
     lacking: str,
@@ -44,7 +44,7 @@ async def take_request(
         event.id,
         actor,
         revision=asked.revision if isinstance(asked, RestoreRequested) else None,
-        after=() if isinstance(asked, RestoreRequested) else tuple(asked.after),
+        after=() if isinstance(asked, RestoreRequested | VerifyRequested) else tuple(asked.after),
     )
     why = None
     if role not in account.acts_as(named.role if named else None):

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from services import wire
 from services.errors import CentralAway, SelarasError
+from services.link import statement
 from services.link.channel import Channel
 from services.messages import (
     OLDEST_PROTOCOL_VERSION,
@@ -37,8 +38,9 @@ from services.messages import (
 )
 from services.problems import problem
 from services.replica.requests import Job
-from services.replica.sessions import Replica
+from services.replica.sessions import Replica, Standing
 from services.rules import RULES_VERSION
+from services.signing import PublicKeys
 
 PAGE_RECORDS = 1000
 """Records asked for in one FETCH; central may send fewer."""
@@ -56,14 +58,21 @@ class Refused(SelarasError):
 
 
 class Failed(SelarasError):
-    """The session stopped; the next one goes on from what is stored.
+    """The session stopped; the next one goes on from what is stored."""
 
-    `entities`: where the two sides differ, if they do.
-    """
-
-    def __init__(self, why: Problem, entities: tuple[str, ...] = ()) -> None:
+    def __init__(self, why: Problem) -> None:
         super().__init__(why.code)
         self.problem = why
+
+
+class Different(Failed):
+    """Both sides stand at the same seq and have different roots; `answer` is what central holds."""
+
+    def __init__(self, here: Standing, answer: SessionDifferent) -> None:
+        entities = here.differing(answer.entities)
+        super().__init__(problem("SYN-20", entities=", ".join(entities)))
+        self.here = here
+        self.answer = answer
         self.entities = entities
 
 
@@ -95,6 +104,8 @@ class Session:
     """One session of one school with central, as central granted it.
 
     `report` is told how far it is, `count` each record's (entity, verdict); one that came down counts as `received`.
+    `diverged` is told an entity whose digests differ, `mended` how many of its rows were mended, and at which side.
+    `keys`: central's, pinned. `jws`: the signed statement, once both sides were proven equal.
     """
 
     job: Job
@@ -102,6 +113,9 @@ class Session:
     replica: Replica
     report: Callable[[Progress], Awaitable[None]]
     count: Callable[[str, str], None]
+    diverged: Callable[[str], None]
+    mended: Callable[[str, Literal["site", "central"], int], None]
+    keys: PublicKeys | None = None
     number: int = 0
     incarnation: str = ""
     cursor: int = 0
@@ -110,6 +124,13 @@ class Session:
     batch_bytes: int = 1024 * 1024
     progress: Progress = field(default_factory=Progress)
     verdicts: Counter[str] = field(default_factory=Counter)
+    jws: str = ""
+    repaired: int = 0
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What every message after OPEN carries."""
+        return {"session": self.number, "incarnation": self.incarnation}
 
     async def open(self) -> SessionPage:
         """OPEN, and take central's lineage; the first page. Raises Refused, Waiting, CentralAway."""
@@ -182,33 +203,36 @@ class Session:
         return answer
 
     async def verify(self) -> dict[str, Any]:
-        """VERIFY until both sides are equal at the same seq; central's statement.
+        """VERIFY until both sides are equal at the same seq; central's statement, which is then in `jws` too.
 
-        Raises Failed when they are not equal.
+        Raises Different when they are not equal, Failed when the statement does not prove it.
         """
         for _ in range(VERIFY_ROUNDS):
             here = await self.replica.standing(self.job)
-            answer = await self.ask(
-                "verify",
-                SessionVerify(
-                    session=self.number,
-                    incarnation=self.incarnation,
-                    cursor=here.cursor,
-                    root=here.root,
-                    unsent=here.unsent,
-                    held=here.held,
-                    refused=here.refused,
-                ),
+            asked = SessionVerify(
+                **self.named,
+                cursor=here.cursor,
+                root=here.root,
+                unsent=here.unsent,
+                held=here.held,
+                refused=here.refused,
             )
+            answer = await self.ask("verify", asked)
             if isinstance(answer, SessionEqual):
-                return answer.statement
+                return self._believed(answer, asked)
             if isinstance(answer, SessionDifferent):
-                differing = here.differing(answer.entities)
-                raise Failed(problem("SYN-20", entities=", ".join(differing)), tuple(differing))
+                raise Different(here, answer)
             if not isinstance(answer, SessionBehind):
                 raise CentralAway(f"answered VERIFY with {answer.type}")
             await self.fetch(await self.fetch_one(here.cursor), first=False)
         raise Stale
+
+    def _believed(self, answer: SessionEqual, asked: SessionVerify) -> dict[str, Any]:
+        why = statement.wrong(answer, asked, self.keys, npsn=self.job.npsn, kind=self.job.kind)
+        if why is not None:
+            raise Failed(problem("SYN-24", reason=why))
+        self.jws = answer.jws
+        return answer.statement
 
     async def ask(self, verb: str, request: Message) -> Message:
         """Central's answer. Raises Stale, Refused to an OPEN, Failed to what is no request at all, CentralAway."""
@@ -220,4 +244,4 @@ class Session:
         return answer
 
 
-__all__ = ["Failed", "Progress", "Refused", "Session", "Stale", "Waiting"]
+__all__ = ["Different", "Failed", "Progress", "Refused", "Session", "Stale", "Waiting"]

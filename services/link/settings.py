@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from services.settings import ServiceSettings
@@ -13,6 +15,9 @@ class LinkSettings(ServiceSettings):
     site_database_url: str = Field(description="The replica: postgresql+asyncpg://role:password@host/database")
     central_amqp_url: str | None = Field(
         None, description="Central's broker, as this site's own user for this service; without it, this one"
+    )
+    central_keys_file: Path | None = Field(
+        None, description="Central's public keys (JWKS), pinned: statements that they did not sign are not believed"
     )
     sessions: int = Field(8, description="Sessions under way at once in this process", ge=1)
     lease_seconds: float = Field(

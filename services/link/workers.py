@@ -28,6 +28,7 @@ from services.replica import asking
 from services.replica.asking import Wanted
 from services.replica.requests import Ending, Job, LeaseLost, Requests
 from services.replica.sessions import Replica
+from services.signing import PublicKeys
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ class Workers:
         metrics: SessionMetrics,
         number: int,
         after_seconds: float,
+        keys: PublicKeys | None = None,
     ) -> None:
+        """`keys`: central's, pinned."""
         self.kind = kind
         self._run = run
         self._requests = requests
@@ -66,6 +69,7 @@ class Workers:
         self._metrics = metrics
         self._number = number
         self._after_seconds = after_seconds
+        self._keys = keys
         self._holder = secrets.token_hex(8)
         self._wake = asyncio.Event()
 
@@ -145,7 +149,14 @@ class Workers:
     async def _conclude(self, job: Job) -> None:
         """Run the session and write its end, or put it off."""
         session = Session(
-            job, self._central, self._replica, report=lambda done: self._report(job, done), count=self._count
+            job,
+            self._central,
+            self._replica,
+            report=lambda done: self._report(job, done),
+            count=self._count,
+            diverged=lambda entity: self._metrics.divergence.labels(self._metrics.site, entity).inc(),
+            mended=lambda entity, side, n: self._metrics.repaired.labels(self._metrics.site, entity, side).inc(n),
+            keys=self._keys,
         )
         try:
             await self._run(session)
@@ -155,8 +166,6 @@ class Workers:
             )
             await self._replica.end(job, "refused", end.problem, message.model_dump())
         except Failed as end:
-            for entity in end.entities:
-                self._metrics.divergence.labels(self._metrics.site, entity).inc()
             await self._fail(job, end.problem)
         except Stale:
             if job.replaced + 1 >= MOST_REPLACED:

@@ -36,5 +36,8 @@ async def restore(session: Session) -> None:
         verdicts={},
         receipt=statement,
         unsent=0,
+        jws=session.jws,
     )
-    await session.replica.complete(session.job, outcome="completed", statement=statement, data=data.model_dump())
+    await session.replica.complete(
+        session.job, outcome="completed", statement=statement, jws=session.jws, data=data.model_dump()
+    )

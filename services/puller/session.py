@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from services.link import Session
+from services.link.repair import prove
 from services.messages import PullCompleted
 
 
@@ -14,7 +15,7 @@ async def pull(session: Session) -> None:
     Raises Refused (central), Failed (not equal), Stale, CentralAway, LeaseLost.
     """
     await session.fetch(await session.open(), first=True)
-    statement = await session.verify()
+    statement = await prove(session)
     outcome: Literal["completed", "needs_review"] = "needs_review" if statement["held"] else "completed"
     data = PullCompleted(
         cause=session.job.cause,
@@ -25,5 +26,9 @@ async def pull(session: Session) -> None:
         verdicts={},
         receipt=statement,
         unsent=statement["unsent"],
+        jws=session.jws,
+        repaired=session.repaired,
     )
-    await session.replica.complete(session.job, outcome=outcome, statement=statement, data=data.model_dump())
+    await session.replica.complete(
+        session.job, outcome=outcome, statement=statement, jws=session.jws, data=data.model_dump()
+    )

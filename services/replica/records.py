@@ -38,7 +38,7 @@ async def read(transaction: Transaction, npsn: str, keys: Iterable[Key]) -> dict
         npsn=npsn,
         **_arrays(wanted),
     )
-    return {(row.entity, row.record_id): _record(row) for row in rows}
+    return {(row.entity, row.record_id): of_row(row) for row in rows}
 
 
 async def pending(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
@@ -47,7 +47,7 @@ async def pending(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
         f"SELECT {_SELECTED} FROM record r WHERE npsn = :npsn AND pending ORDER BY entity, record_id",  # noqa: S608
         npsn=npsn,
     )
-    return {(row.entity, row.record_id): _record(row) for row in rows}
+    return {(row.entity, row.record_id): of_row(row) for row in rows}
 
 
 async def sent(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
@@ -56,7 +56,7 @@ async def sent(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
         f"SELECT {_SELECTED} FROM record r WHERE npsn = :npsn AND is_sent",  # noqa: S608
         npsn=npsn,
     )
-    return {(row.entity, row.record_id): _record(row) for row in rows}
+    return {(row.entity, row.record_id): of_row(row) for row in rows}
 
 
 async def in_conflict(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
@@ -65,7 +65,7 @@ async def in_conflict(transaction: Transaction, npsn: str) -> dict[Key, Replicat
         f"SELECT {_SELECTED} FROM record r WHERE npsn = :npsn AND conflict IS NOT NULL ORDER BY entity, record_id",  # noqa: S608
         npsn=npsn,
     )
-    return {(row.entity, row.record_id): _record(row) for row in rows}
+    return {(row.entity, row.record_id): of_row(row) for row in rows}
 
 
 async def write(transaction: Transaction, npsn: str, records: Mapping[Key, Replicated]) -> None:
@@ -245,7 +245,8 @@ def _fields(text: str | None) -> dict[str, Any] | None:
     return None if text is None else canonical.decode(text)
 
 
-def _record(row: Any) -> Replicated:
+def of_row(row: Any) -> Replicated:
+    """A row of the table. Raises NotCanonical for a text that a hand made unreadable."""
     mark = from_json(row.conflict)
     return Replicated(
         base=Base(row.base_version, row.base_seq, _fields(row.base)),

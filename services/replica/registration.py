@@ -50,3 +50,9 @@ async def is_registered(database: Database, npsn: str) -> bool:
     """Is the school at this site?"""
     async with database.transaction() as transaction:
         return bool(await transaction.value("SELECT 1 FROM school WHERE npsn = :npsn", npsn=npsn))
+
+
+async def registered(database: Database) -> list[str]:
+    """Every school of this site."""
+    async with database.transaction() as transaction:
+        return [r.npsn for r in await transaction.rows("SELECT npsn FROM school ORDER BY npsn")]

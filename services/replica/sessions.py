@@ -20,7 +20,7 @@ from services.exchange.change import Change, diff, push_order
 from services.exchange.digest import root as root_of
 from services.exchange.merge import expected
 from services.messages import Blocking, EntityDigest, LineageEntry, PageRow, Problem, RecordVerdict, SessionPage, Stated
-from services.replica import asking, judging, records
+from services.replica import asking, judging, mending, records
 from services.replica.records import Key
 from services.replica.requests import Job, Requests, School
 
@@ -178,19 +178,25 @@ class Replica:
             unsent, held, refused = await _counts(transaction, job.npsn)
             return Standing(school.cursor, await digests(transaction, job.npsn), unsent, held, refused)
 
-    async def complete(self, job: Job, *, outcome: str, statement: Mapping[str, Any], data: dict[str, Any]) -> None:
-        """Both sides were proven equal: keep central's statement, judge what the school has become, end the request."""
+    async def complete(
+        self, job: Job, *, outcome: str, statement: Mapping[str, Any], jws: str, data: dict[str, Any]
+    ) -> None:
+        """Both sides were proven equal: keep central's statement (`jws`: the same, signed) with the row hashes under
+        it, judge what the school has become, end the request.
+        """
         async with self.requests.holding(job) as (transaction, _):
             await transaction.run(
                 """
-                INSERT INTO statement (npsn, incarnation, session, kind, head_seq, root, body)
-                VALUES (:npsn, :incarnation, :session, :kind, :head_seq, :root, CAST(:body AS jsonb))
+                INSERT INTO statement (npsn, incarnation, session, kind, head_seq, root, body, jws)
+                VALUES (:npsn, :incarnation, :session, :kind, :head_seq, :root, CAST(:body AS jsonb), :jws)
                 ON CONFLICT DO NOTHING
                 """,
                 npsn=job.npsn,
                 body=to_json(dict(statement)),
+                jws=jws,
                 **{name: statement[name] for name in ("incarnation", "session", "kind", "head_seq", "root")},
             )
+            await mending.keep_stated(transaction, job.npsn, statement["root"], jws)
             await transaction.run(
                 f"UPDATE school SET {_COMPLETED[job.kind]} WHERE npsn = :npsn",  # noqa: S608  one of the literals
                 npsn=job.npsn,
@@ -207,6 +213,7 @@ class Replica:
 _COMPLETED = {
     "sync": "last_sync_at = now(), synced_revision = gated_revision",
     "pull": "last_pull_at = now()",
+    "verify": "last_pull_at = now()",  # it brought what a pull brings
     "restore": "restoring_since = NULL, restoring_as_of = NULL, restoring_life = NULL",
 }
 

@@ -7,6 +7,7 @@ from services.link.settings import LinkSettings
 from services.runtime import Service
 from services.syncer.handlers import handlers
 from services.syncer.session import sync
+from services.syncer.verification import verify
 
 
 class Settings(LinkSettings):
@@ -15,4 +16,4 @@ class Settings(LinkSettings):
 
 def build(settings: Settings) -> Service:
     """The syncer, ready to run."""
-    return session_service("syncer", settings, {"sync": sync}, handlers)
+    return session_service("syncer", settings, {"sync": sync, "verify": verify}, handlers)

@@ -1,4 +1,4 @@
-"""What the syncer takes from the broker: requests for a sync."""
+"""What the syncer takes from the broker: requests for a sync, or to verify."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from services import topology
 from services.broker import Handlers
 from services.database import Database
 from services.link import Workers, take_request
-from services.messages import Kind, SyncRequested
+from services.messages import Kind, SyncRequested, VerifyRequested
 from services.replica.requests import Requests
 from services.wire import Event
 
 ROLE = "principal"
 """A sync runs under the principal's role, never the operator's."""
+VERIFYING_ROLE = "operator"
+"""To verify sends nothing that anybody typed."""
 
 
 def handlers(database: Database, requests: Requests, workers: Mapping[Kind, Workers]) -> Handlers:
@@ -25,6 +27,18 @@ def handlers(database: Database, requests: Requests, workers: Mapping[Kind, Work
         """Take a principal's request for a sync."""
         await take_request(
             event, role=ROLE, lacking="SYN-02", database=database, requests=requests, workers=workers["sync"]
+        )
+
+    @take.on(topology.SYNCER_REQUESTS, VerifyRequested)
+    async def on_verify_requested(event: Event[VerifyRequested]) -> None:
+        """Take a request to compare the school with central."""
+        await take_request(
+            event,
+            role=VERIFYING_ROLE,
+            lacking="SYN-18",
+            database=database,
+            requests=requests,
+            workers=workers["verify"],
         )
 
     return take

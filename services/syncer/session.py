@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from services.link import Refused, Session
+from services.link.repair import prove
 from services.messages import SyncCompleted
 from services.replica.sessions import Gate
+from services.syncer.mend import bring
 from services.syncer.push import push
 
 
@@ -22,7 +24,7 @@ async def sync(session: Session) -> None:
     page = await push(session, gate.changes)
     if page is not None:
         await session.fetch(page, first=False)
-    await _complete(session, await session.verify())
+    await _complete(session, await prove(session, bring))
 
 
 def _passes(gate: Gate) -> Gate:
@@ -43,5 +45,9 @@ async def _complete(session: Session, statement: dict[str, Any]) -> None:
         verdicts=dict(session.verdicts),
         receipt=statement,
         unsent=statement["unsent"],
+        jws=session.jws,
+        repaired=session.repaired,
     )
-    await session.replica.complete(session.job, outcome=outcome, statement=statement, data=data.model_dump())
+    await session.replica.complete(
+        session.job, outcome=outcome, statement=statement, jws=session.jws, data=data.model_dump()
+    )

@@ -27,10 +27,14 @@ from services.messages import (
     OfficerChangeRejected,
     PushedChange,
     SchoolRegister,
+    SessionBuckets,
     SessionFetch,
+    SessionMend,
     SessionOpen,
     SessionPush,
+    SessionRecords,
     SessionRefused,
+    SessionRows,
     SessionVerify,
     ValidationRequested,
 )
@@ -83,6 +87,7 @@ async def publish(channel: AbstractChannel, exchange: str, key: str, *, user_id:
     [
         # a puller's user asks; it neither pushes nor registers, nor speaks under another's name
         (PULL, topology.CENTRAL, f"{PULL}.push"),
+        (PULL, topology.CENTRAL, f"{PULL}.mend"),
         (PULL, topology.CENTRAL, f"{PULL}.register"),
         (PULL, topology.CENTRAL, f"{SYNC}.push"),
         (PULL, topology.CENTRAL, f"{SYNC}.open"),
@@ -306,6 +311,10 @@ async def test_a_sites_users_are_answered_whatever_they_may_ask(
         ),
         "fetch": SessionFetch(**named, cursor=0, limit=1),
         "push": SessionPush(**named, batch_no=1, changes=[change], cursor=0, last=True),
+        "buckets": SessionBuckets(**named, entities=["ptk"]),
+        "rows": SessionRows(**named, entity="ptk", buckets=[0]),
+        "records": SessionRecords(**named, entity="ptk", record_ids=[change.record_id]),
+        "mend": SessionMend(**named, statement="", entity="ptk", digests={}, hashes="", records=[], last=True),
         "verify": SessionVerify(**named, cursor=0, root="0" * 64, unsent=0, held=0, refused=0),
     }  # fmt: skip
     central = Channel(servers.amqp[user], source="/uji")

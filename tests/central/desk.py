@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from joserfc.jwk import OKPKey
 from prometheus_client import CollectorRegistry
 
 from services import topology, wire
@@ -41,9 +42,11 @@ from services.messages import (
     SessionResult,
     SessionVerify,
 )
+from services.signing import SigningKeys
 from tests.builders import NPSN, TODAY, a_new_student, a_sekolah, new_id
 
 OTHER = "69900002"
+KEYS = SigningKeys([OKPKey.generate_key("Ed25519", {"use": "sig", "alg": "Ed25519"}, private=True, auto_kid=True)])
 STUDENT = a_new_student()
 
 M = TypeVar("M", bound=Message)
@@ -142,7 +145,12 @@ class Desk:
         """Central anew, with other bounds."""
         self.bounds = replace(self.bounds, **bounds)
         self.handlers: Handlers = handlers(
-            self.database, self._announce, bounds=self.bounds, counters=self.counters, today=lambda: TODAY
+            self.database,
+            self._announce,
+            bounds=self.bounds,
+            counters=self.counters,
+            today=lambda: TODAY,
+            keys=lambda: KEYS,
         )
 
     async def _announce(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
 
 from services.errors import BrokerAway, MessageRefused
+from services.exchange import canonical
 from services.messages import (
     PROTOCOL_VERSION,
     SchoolRegister,
@@ -21,7 +23,7 @@ from services.messages import (
     SessionStale,
 )
 from tests.builders import NPSN
-from tests.central.desk import OTHER, Desk, codes, corrects, expect, new, put, student_id
+from tests.central.desk import KEYS, OTHER, Desk, codes, corrects, expect, new, put, student_id
 
 
 async def test_an_open_grants_a_session_with_the_first_page(desk: Desk) -> None:
@@ -216,8 +218,18 @@ async def test_the_same_verify_again_gets_the_same_statement(desk: Desk) -> None
     root = await desk.root()
     await desk.officer(corrects(1, 1, nisn="0161234567"))
     again = expect(await session.verify(cursor=4, root=root), SessionEqual)
-    assert again.statement == statement
+    assert again.statement == KEYS.public.verify(again.jws) == statement
     expect(await session.verify(), SessionEqual)
+
+
+async def test_a_statement_is_signed_and_names_the_hash_of_the_one_before(desk: Desk) -> None:
+    previous = None
+    for _ in range(3):
+        answer = expect(await (await desk.open()).verify(), SessionEqual)
+        signed = KEYS.public.verify(answer.jws)
+        assert signed == answer.statement
+        assert signed.get("previous") == previous
+        previous = hashlib.sha256(canonical.encode(signed).encode()).hexdigest()
 
 
 async def test_a_sync_moves_confirmed_seq_and_a_pull_delivered_seq(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services import topology, wire
+from services import signing, topology, wire
 from services.broker import Publisher, connect, user_of
 from services.central import registry
 from services.central.administration import add_school
@@ -62,7 +62,10 @@ async def central(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         url = servers.database_url("central", PASSWORD, "central")
         await upgrade_async("central", url)
         urls = {user.name: servers.amqp_url(user.name, PASSWORD) for user in users}
-        service = build(Settings(amqp_url=urls["central"], central_database_url=url))
+        signing.new(folder / "keys.json")
+        service = build(
+            Settings(amqp_url=urls["central"], central_database_url=url, signing_keys_file=folder / "keys.json")
+        )
         await service.start()
         yield Running(service, service.database, urls)
         await service.stop()

@@ -87,6 +87,7 @@ async def test_a_site_is_told_which_release_to_update_to(desk: Desk) -> None:
 def test_central_asks_for_no_rules_that_it_has_not_itself(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELARAS_AMQP_URL", "amqp://central:x@127.0.0.1/")
     monkeypatch.setenv("SELARAS_CENTRAL_DATABASE_URL", "postgresql+asyncpg://central:x@127.0.0.1/central")
+    monkeypatch.setenv("SELARAS_SIGNING_KEYS_FILE", "keys.json")
     monkeypatch.setenv("SELARAS_RULES_FOR_SYNC", wrong)
     with pytest.raises(SettingsMissing, match=f"SELARAS_RULES_FOR_SYNC is not usable .*{RULES_VERSION}"):
         load(Settings)

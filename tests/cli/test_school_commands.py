@@ -221,11 +221,12 @@ async def test_a_blocked_school_gets_the_list_and_may_pull(terminal: Terminal, s
 async def test_a_failed_sync_is_for_ops_and_stands_among_the_failed(
     terminal: Terminal, stage: Stage, school: School
 ) -> None:
-    async with stage.replica.transaction() as transaction:
-        await transaction.run(
-            "UPDATE record SET base_version = base_version + 7 WHERE npsn = :npsn AND entity = 'sekolah'",
-            npsn=school.npsn,
-        )
+    for database, column in ((stage.replica, "base_version"), (stage.registry, "version")):  # neither can prove its own
+        async with database.transaction() as transaction:
+            await transaction.run(
+                f"UPDATE record SET {column} = {column} + length(:column) WHERE npsn = :npsn AND entity = 'sekolah'",
+                npsn=school.npsn, column=column,
+            )  # fmt: skip
     failed = await terminal.selaras("sync", school.npsn)
     assert failed.code == 1
     assert failed.out.startswith("SYN-20 ")

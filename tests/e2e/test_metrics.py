@@ -24,6 +24,8 @@ SESSIONS = {
     "selaras_sync_duration_seconds",
     "selaras_sync_last_success_timestamp_seconds",
     "selaras_records",
+    "selaras_divergence",
+    "selaras_repaired_records",
 }
 EXPECTED = {
     "validator": {
@@ -41,6 +43,7 @@ EXPECTED = {
         "selaras_central_schools",
         "selaras_central_sessions",
         "selaras_central_records",
+        "selaras_central_repaired_records",
         "selaras_dead_letters",
     },
 }

@@ -15,7 +15,6 @@ from services.messages import (
     OfficerChange,
     OfficerChangeAccepted,
     SessionCompleted,
-    SessionFailed,
     SessionProgressed,
     SessionRefused,
     SyncRequested,
@@ -164,21 +163,6 @@ async def test_a_pull_that_brings_up_a_conflict_says_that_there_is_something_to_
         end = await stage.session(client, "pull", "operator")
     assert isinstance(end, SessionCompleted)
     assert end.outcome == "needs_review"
-
-
-async def test_a_record_altered_by_hand_is_not_called_synced(stage: Stage, school: School) -> None:
-    async with stage.replica.transaction() as transaction:
-        await transaction.run(
-            "UPDATE record SET base = data, base_seq = base_seq, base_version = base_version + 7 "
-            "WHERE npsn = :npsn AND entity = 'ptk' AND record_id = :id",
-            npsn=school.npsn,
-            id=next(iter(school.data["ptk"])),
-        )
-    async with stage.at(school.npsn) as client:
-        end = await stage.session(client, "sync", "principal")
-    assert isinstance(end, SessionFailed)
-    assert end.problem.code == "SYN-20"
-    assert end.problem.text_en == "School and central are not equal after the exchange (ptk)"
 
 
 @pytest.mark.parametrize("service", ["syncer", "central", "validator", "puller"])

@@ -48,7 +48,7 @@ async def ends(replica: Replica, kind: str = "sync") -> dict[str, tuple[str, str
 
 async def complete(replica: Replica, job: Job) -> None:
     await replica.complete(
-        job, outcome="completed", statement=STATEMENT, data={**DATA, "cause": job.cause.model_dump()}
+        job, outcome="completed", statement=STATEMENT, jws="e30.e30.", data={**DATA, "cause": job.cause.model_dump()}
     )
 
 
@@ -227,7 +227,9 @@ async def test_a_restore_that_failed_is_gone_on_with_by_the_next_one(replica: Re
     assert await replica.requests.take("sync", "worker") is None, "the school is still no school"
     again = await restoring_job(replica, "again", revision=99)
     assert await restoring.begin(replica.requests, again, a_grant(9)) == 0
-    await replica.complete(again, outcome="completed", statement={**STATEMENT, "kind": "restore"}, data=DATA)
+    await replica.complete(
+        again, outcome="completed", statement={**STATEMENT, "kind": "restore"}, jws="e30.e30.", data=DATA
+    )
     assert (await taken(replica)).cause.id == "sync"
 
 
@@ -240,7 +242,9 @@ async def test_while_a_school_is_restored_nothing_else_of_it_is_taken(replica: R
     assert await replica.requests.take("sync", "worker") is None
     assert await replica.requests.take("pull", "worker") is None
     again = await taken(replica, "restore")
-    await replica.complete(again, outcome="completed", statement={**STATEMENT, "kind": "restore"}, data=DATA)
+    await replica.complete(
+        again, outcome="completed", statement={**STATEMENT, "kind": "restore"}, jws="e30.e30.", data=DATA
+    )
     assert (await taken(replica)).cause.id == "sync"
 
 

@@ -238,7 +238,7 @@ async def test_a_refused_request_that_comes_again_says_nothing_about_the_school_
 ) -> None:
     await a_refused_request(replica, "event-1")
     job = await a_job(replica, "event-2")
-    await replica.complete(job, outcome="completed", statement=A_STATEMENT, data={})
+    await replica.complete(job, outcome="completed", statement=A_STATEMENT, jws="e30.e30.", data={})
     await a_refused_request(replica, "event-1")
     here = await status(site_database, NPSN)
     assert here is not None

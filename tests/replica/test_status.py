@@ -59,8 +59,8 @@ async def completed(database: Database, kind: str, *, session: int, head_seq: in
     await run(
         database,
         """
-        INSERT INTO statement (npsn, incarnation, session, kind, head_seq, root, body)
-        VALUES (:npsn, 'i', :session, :kind, :head, 'r', CAST(:body AS jsonb))
+        INSERT INTO statement (npsn, incarnation, session, kind, head_seq, root, body, jws)
+        VALUES (:npsn, 'i', :session, :kind, :head, 'r', CAST(:body AS jsonb), 'e30.e30.')
         """,
         npsn=NPSN, session=session, kind=kind, head=head_seq, body=to_json({}),
     )  # fmt: skip

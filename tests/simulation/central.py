@@ -339,7 +339,7 @@ class Central:
     def _verify(self, school: School, asked: SessionVerify) -> Message:
         for given in school.statements:
             if (given["session"], given["head_seq"], given["root"]) == (asked.session, asked.cursor, asked.root):
-                return SessionEqual(statement=given)
+                return SessionEqual(statement=given, jws="")
         as_of = self._as_of(school)
         end = school.head if as_of is None else as_of
         if asked.cursor < end:
@@ -350,6 +350,7 @@ class Central:
             theirs = {name: EntityDigest(rows=n, digest=of_it.hex()) for name, (n, of_it) in entities.items()}
             return SessionDifferent(entities=theirs, root=root)
         statement = {
+            "npsn": school.npsn,
             "session": asked.session,
             "incarnation": LIFE,
             "kind": school.kind,
@@ -365,7 +366,7 @@ class Central:
         elif school.kind == "pull":
             school.delivered_seq = end
         self.listener.central_stated(school, statement)
-        return SessionEqual(statement=statement)
+        return SessionEqual(statement=statement, jws="")
 
 
 def digests(versions: Iterable[Version]) -> dict[str, tuple[int, bytes]]:

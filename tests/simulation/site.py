@@ -321,7 +321,9 @@ class Replica:
         self.watcher.site_stands(school, job)
         return Standing(school.cursor, digests(school.records), *counts(school))
 
-    async def complete(self, job: Job, *, outcome: str, statement: Mapping[str, Any], data: dict[str, Any]) -> None:
+    async def complete(
+        self, job: Job, *, outcome: str, statement: Mapping[str, Any], jws: str, data: dict[str, Any]
+    ) -> None:
         """Both sides were proven equal."""
         school = await self.holding(job, f"complete: {outcome}")
         school.statements.append(statement)

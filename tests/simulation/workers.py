@@ -209,7 +209,15 @@ class Workers:
     async def _answer(self, worker: Worker, replica: Replica) -> None:
         """As services.link.Workers does: run the session and write its end, or put it off."""
         job = worker.job
-        session = Session(job, cast(Any, Line(self, worker)), cast(Any, replica), report=_report, count=_count)
+        session = Session(
+            job,
+            cast(Any, Line(self, worker)),
+            cast(Any, replica),
+            report=_report,
+            count=_count,
+            diverged=_diverged,
+            mended=_mended,
+        )
         run = {"sync": self.runs.sync, "pull": self.runs.pull, "restore": self.runs.restore}[job.kind]
         try:
             try:
@@ -217,7 +225,7 @@ class Workers:
             except Refused as end:
                 await replica.end(job, "refused", end.problem, {})
             except Failed as end:
-                raise Broken(f"{worker.name} failed: {end.problem.code} {end.entities}") from end
+                raise Broken(f"{worker.name} failed: {end.problem.code} {end.problem.text_en}") from end
             except Stale:
                 if job.replaced + 1 >= MOST_REPLACED:
                     await replica.end(job, "failed", problem("SYN-22"), {})
@@ -260,3 +268,13 @@ async def _report(_done: Progress) -> None:
 
 def _count(_entity: str, _verdict: str) -> None:
     """Nobody counts."""
+
+
+def _diverged(entity: str) -> None:
+    """No hand alters a row here: what differs is a broken promise, and not to be mended."""
+    raise Broken(f"the two sides differ in {entity}")
+
+
+def _mended(entity: str, side: str, number: int) -> None:
+    """Nothing ever is."""
+    raise Broken(f"{number} rows of {entity} were mended at the {side}")

@@ -1,0 +1,17 @@
+"""Receipts as the site keeps them: what central signed, to be handed on."""
+
+from __future__ import annotations
+
+from services.database import Database
+
+
+async def find(database: Database, npsn: str, session: int | None) -> str | None:
+    """The signed statement of that session; without one, of the last sync: the receipt. None if there is none."""
+    which = "kind = 'sync'" if session is None else "session = :session"
+    async with database.transaction() as transaction:
+        found = await transaction.value(
+            f"SELECT jws FROM statement WHERE npsn = :npsn AND {which} ORDER BY at DESC, session DESC LIMIT 1",  # noqa: S608
+            npsn=npsn,
+            **({} if session is None else {"session": session}),
+        )
+    return None if found is None else str(found)
