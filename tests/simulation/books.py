@@ -68,6 +68,7 @@ class Memory:
 
     head: int
     gated: set[int]
+    forgotten: set[int]
     accounts: dict[Key, tuple[dict[str, Wish], dict[str, list[Any]]]]
 
 

@@ -157,13 +157,14 @@ class Central:
         self.batch_records = batch_records
         self.without = without
         self.busy = 0
+        self.life = LIFE
         self.schools: dict[str, School] = {}
 
     # ── what changes records ─────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, npsn: str, install_id: str, baseline: Iterable[tuple[Key, Fields]]) -> School:
         """A school with its baseline."""
-        school = self.schools[npsn] = School(npsn, install_id)
+        school = self.schools[npsn] = School(npsn, install_id, incarnation=self.life)
         for key, fields in baseline:
             self.write(school, key, fields, session=None)
         school.confirmed_seq = school.head
@@ -231,9 +232,9 @@ class Central:
             school.opened.append(message_id)
         return SessionGranted(
             session=school.session,
-            incarnation=LIFE,
+            incarnation=school.incarnation,
             head_seq=school.head,
-            lineage=[LineageEntry(incarnation=LIFE, head_seq=0)],
+            lineage=[LineageEntry(incarnation=school.incarnation, head_seq=0)],
             limits=Limits(records=self.batch_records, bytes=1024 * 1024),
             page=self._page(school, school.session, asked.cursor, self.page_records),
             mark=school.mark,
@@ -301,7 +302,7 @@ class Central:
         self.listener.central_took(school, asked.session, content)
         verdicts = self._decided(school, asked)
         school.batch = (asked.session, asked.batch_no, content, verdicts)
-        school.mark = Mark(incarnation=LIFE, session=asked.session)
+        school.mark = Mark(incarnation=school.incarnation, session=asked.session)
         return self._result(school, asked, verdicts)
 
     def _result(self, school: School, asked: SessionPush, verdicts: list[RecordVerdict]) -> SessionResult:
@@ -352,7 +353,7 @@ class Central:
         statement = {
             "npsn": school.npsn,
             "session": asked.session,
-            "incarnation": LIFE,
+            "incarnation": school.incarnation,
             "kind": school.kind,
             "head_seq": end,
             "root": root,

@@ -103,12 +103,12 @@ class Ledger(central.Listener, site.Watcher):
         """A copy of the site is made."""
         book = self.books[npsn]
         accounts = {key: copy.deepcopy((account.wishes, account.seen)) for key, account in book.records.items()}
-        return Memory(book.head, set(book.gates), accounts)
+        return Memory(book.head, set(book.gates), set(book.forgotten), accounts)
 
     def put_back(self, npsn: str, memory: Memory, versions: Sequence[central.Version], lost: Sequence[Key]) -> None:
         """The copy is put back: what was typed since is gone. `versions`: central's since; `lost`: what was in hand."""
         book = self.books[npsn]
-        book.forgotten |= set(book.gates) - memory.gated
+        book.forgotten = memory.forgotten | (set(book.gates) - memory.gated)
         for key, account in book.records.items():
             account.wishes, seen = copy.deepcopy(memory.accounts.get(key, ({}, {})))
             account.seen |= {name: [*account.seen.get(name, []), *values] for name, values in seen.items()}
