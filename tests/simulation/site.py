@@ -76,6 +76,12 @@ class School:
         shallow.requests = [copy.copy(request) for request in self.requests]
         return shallow
 
+    def take_over(self, install_id: str) -> None:
+        """The school is registered anew: nothing is done before it is restored, and a session under way is over."""
+        self.install_id, self.marks = install_id, {}
+        self.restoring, self.restoring_as_of = True, None
+        self.epoch, self.holder = self.epoch + 1, None
+
     def in_hand(self) -> list[Key]:
         """What central does not have, or not for certain."""
         return [key for key, record in self.records.items() if record.pending or record.sent is not None]

@@ -137,9 +137,7 @@ class Troubles:
         if self.rng.random() < 0.3:
             ghost = self.world.replica.schools[npsn + GHOST] = school.copy()
             ghost.npsn, ghost.holder, ghost.requests, ghost.restoring = npsn + GHOST, None, [], False
-        school.install_id, school.marks = self.registered.pop(npsn), {}
-        school.restoring, school.restoring_as_of = True, None
-        school.epoch, school.holder = school.epoch + 1, None
+        school.take_over(self.registered.pop(npsn))
         self.world.say(f"{npsn} takes the new installation over")
         self.ask_restore(npsn)
 

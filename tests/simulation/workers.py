@@ -92,8 +92,13 @@ class _Restoring:
         return await replica.begin_restore(job, granted)
 
 
-restore = FunctionType(restoring.restore.__code__, {**vars(restoring), "restoring": _Restoring})
-"""The real restore, on the store in memory."""
+def restore_over(store: Any) -> Callable[[Session], Awaitable[None]]:
+    """The real restore, with `store` in place of `services.replica.restoring`."""
+    return FunctionType(restoring.restore.__code__, {**vars(restoring), "restoring": store})
+
+
+restore = restore_over(_Restoring)
+"""On the store in memory."""
 
 
 @dataclass
@@ -160,7 +165,7 @@ class Workers:
         if not keep:
             self.requests.remove(asked)
         job = asked.worker.job
-        sender = "pull" if job.kind == "pull" else "sync"
+        sender = "sync" if job.kind == "sync" else "pull"  # the puller restores, too
         npsn = job.npsn.removesuffix(GHOST)
         answer = self.central.receive(sender, npsn, asked.id, asked.message)
         self.say(f"central: {asked} {asked.id} → {type(answer).__name__}{' (and again later)' if keep else ''}")
