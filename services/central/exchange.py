@@ -14,7 +14,7 @@ from typing import Any
 
 from services import topology
 from services.broker import Handlers, PublishRefused
-from services.central import admission, history, line, mending, pushing, receipts, registry, schools, versions
+from services.central import admission, descent, history, line, mending, pushing, receipts, registry, schools, versions
 from services.central.gauges import Counters
 from services.central.identifiers import code_hash, uuid7
 from services.central.line import Capacity
@@ -152,9 +152,8 @@ def exchange_handlers(
                 counters.violated("version_known")
         await reply(event, answer)
 
-    mending.mending_handlers(
-        handlers, database, reply=reply, live=_live, counters=counters, keys=keys, page_bytes=bounds.page_bytes
-    )
+    descent.descent_handlers(handlers, database, reply=reply, live=_live, page_bytes=bounds.page_bytes)
+    mending.mending_handlers(handlers, database, reply=reply, live=_live, counters=counters, keys=keys)
 
     @handlers.on(topology.CENTRAL_REQUESTS, SessionVerify)
     async def on_session_verify(event: Event[SessionVerify]) -> None:
@@ -299,7 +298,7 @@ async def _verify(
         counters.violated("seq_without_holes")
     if not hmac.compare_digest(roots.root, asked.root) or asked.cursor > seq:
         counters.differed()
-        own = await mending.past(transaction, school, keys)
+        own = await descent.past(transaction, school, keys)
         if not own.holds:
             counters.violated("past_as_stated")
         return SessionDifferent(

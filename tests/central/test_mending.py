@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.central import administration, history, mending, receipts
+from services.central import administration, claims, descent, history, receipts
 from services.errors import MessageRefused
 from services.exchange import canonical
 from services.exchange.digest import bucket, row_hash
@@ -28,8 +28,9 @@ from services.messages import (
     SessionStale,
 )
 from services.signing import SigningKeys
-from tests.builders import NPSN
+from tests.builders import NPSN, new_id
 from tests.central.desk import KEYS, OTHER, STUDENT, Desk, SessionAt, baseline, corrects, expect, put, student_id
+from tests.central.neighbours import backlog, claimed
 
 FALSE = '{"nama":"Diubah Tangan"}'
 
@@ -172,6 +173,41 @@ async def test_a_record_that_is_gone_or_has_lost_its_seq_comes_back_at_its_own(d
     assert [await desk.student(n) for n in (1, 2)] == before
 
 
+async def test_mended_rows_claim_their_numbers_again_and_central_judges_the_school_anew(desk: Desk) -> None:
+    session = await desk.open()
+    asked = await proof_of(desk, session, 1, 2)
+    before = await claimed(desk.database)
+    assert (NPSN, "nik", student_id(1)) in before
+    await by_hand(desk, "DELETE FROM claim WHERE npsn = :npsn")
+    await by_hand(desk, "UPDATE school SET unjudged_since = NULL WHERE npsn = :npsn")
+    await by_hand(desk, "DELETE FROM record WHERE npsn = :npsn AND record_id = :id", id=student_id(1))
+    await by_hand(desk, "UPDATE record SET text = 'no record' WHERE npsn = :npsn AND record_id = :id", id=student_id(2))
+    assert sorted((await mended(session, asked)).written) == [student_id(1), student_id(2)]
+    assert {claim for claim in before if claim[2] in (student_id(1), student_id(2))} <= await claimed(desk.database)
+    assert await backlog(desk.database) > 0
+    async with desk.database.transaction() as transaction:
+        assert await transaction.value("SELECT unjudged_since FROM school WHERE npsn = :npsn", npsn=NPSN) is not None
+
+
+async def test_what_a_put_in_row_claimed_is_free_when_the_row_has_gone(desk: Desk) -> None:
+    session = await desk.open()
+    asked = (await proof_of(desk, session)).model_copy(update={"records": []})
+    before = await claimed(desk.database)
+    stranger = new_id(77)
+    fields = {**STUDENT, "nik": "9900010203190077"}
+    async with desk.database.transaction() as transaction:
+        await claims.keep(transaction, NPSN, [claims.Moved("peserta_didik", stranger, None, canonical.encode(fields))])
+    await by_hand(
+        desk,
+        "INSERT INTO record (npsn, entity, record_id, version, seq, text, written_by)"
+        " VALUES (:npsn, 'peserta_didik', :id, 1, 0, :text, 'siapa')",
+        id=stranger, text=canonical.encode(fields),
+    )  # fmt: skip
+    assert await claimed(desk.database) == before | {(NPSN, "nik", stranger)}
+    assert (await mended(session, asked)).removed == [stranger]
+    assert await claimed(desk.database) == before
+
+
 async def test_a_seq_that_belongs_to_another_record_is_not_given_twice(desk: Desk) -> None:
     session = await desk.open()
     asked = await proof_of(desk, session, 1, 2)
@@ -266,7 +302,7 @@ async def test_a_statement_that_a_hand_altered_at_central_does_not_vouch_for_its
         assert last is not None
         forged = SigningKeys([_key()]).sign(canonical.encode({**last.body, "root": await desk.root()}))
         await transaction.run("UPDATE statement SET jws = :jws WHERE npsn = :npsn", npsn=NPSN, jws=forged)
-        assert not (await mending.past(transaction, school, KEYS)).holds
+        assert not (await descent.past(transaction, school, KEYS)).holds
 
 
 async def test_the_past_holds_through_pushes_deletes_and_officers(desk: Desk) -> None:
@@ -275,10 +311,10 @@ async def test_the_past_holds_through_pushes_deletes_and_officers(desk: Desk) ->
     await session.pushed(put(1, 1, rt=(None, 7)))
     await desk.officer(corrects(2, 1, nisn="9001234567"))
     async with desk.database.transaction() as transaction:
-        assert await mending.past(transaction, await desk.head(), KEYS) == mending.Past(True, 4)
+        assert await descent.past(transaction, await desk.head(), KEYS) == descent.Past(True, 4)
     await administration.add_school(desk.database, OTHER, baseline(1, OTHER))
     async with desk.database.transaction() as transaction:
-        assert await mending.past(transaction, await desk.head(OTHER), KEYS) == mending.Past(True, 0)
+        assert await descent.past(transaction, await desk.head(OTHER), KEYS) == descent.Past(True, 0)
 
 
 def _key() -> Any:
