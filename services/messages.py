@@ -599,12 +599,15 @@ class SessionVerify(InSession):
 
 
 class SessionEqual(Message):
-    """central → site: equal, and the statement that says so (a sync's is the receipt); `jws`: the same, signed."""
+    """central → site: equal, and the statement that says so (a sync's is the receipt).
+
+    `jws`: the same, signed; empty from a central of a release that did not sign yet.
+    """
 
     type = "session.equal.v1"
 
     statement: dict[str, Any]
-    jws: str
+    jws: str = ""
 
 
 class SessionBehind(Message):
@@ -626,14 +629,15 @@ class SessionDifferent(Message):
     """central → site: the roots differ; what central holds of each entity, so that the site can say where.
 
     `past_holds`: what central holds as of `stated_seq`, the head of the last statement that it signed for the school,
-    still has that statement's root. If not, a hand altered central's copy.
+    still has that statement's root. If not, a hand altered central's copy. None: central is of a release that mends
+    nothing.
     """
 
     type = "session.different.v1"
 
     entities: dict[str, EntityDigest]
     root: str
-    past_holds: bool = True
+    past_holds: bool | None = None
     stated_seq: Count = 0
 
 

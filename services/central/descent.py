@@ -48,8 +48,8 @@ class Past:
 
 
 async def past(transaction: Transaction, school: School, keys: SigningKeys) -> Past:
-    """Central's own past against the school's last statement. Without one there is nothing to hold it against."""
-    last = await receipts.latest(transaction, school.npsn)
+    """Central's own past against the last statement that it signed for the school; True if it signed none."""
+    last = await receipts.latest_signed(transaction, school.npsn)
     if last is None:
         return Past(True, 0)
     try:

@@ -20,7 +20,7 @@ from services.signing import SigningKeys
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement and the same signed."""
+    """A statement and the same signed; `jws` is empty if a release stated it that did not sign yet."""
 
     body: dict[str, Any]
     jws: str
@@ -42,10 +42,10 @@ async def find(transaction: Transaction, school: School, asked: SessionVerify) -
     return row and Statement(canonical.decode(row.body), row.jws)
 
 
-async def latest(transaction: Transaction, npsn: str) -> Statement | None:
-    """The school's last statement, as it is stored."""
+async def latest_signed(transaction: Transaction, npsn: str) -> Statement | None:
+    """The school's last statement that was signed, as it is stored."""
     row = await transaction.row(
-        "SELECT body, jws FROM statement WHERE npsn = :npsn ORDER BY ordinal DESC LIMIT 1", npsn=npsn
+        "SELECT body, jws FROM statement WHERE npsn = :npsn AND jws <> '' ORDER BY ordinal DESC LIMIT 1", npsn=npsn
     )
     return row and Statement(canonical.decode(row.body), row.jws)
 

@@ -73,8 +73,8 @@ async def prove(session: Session, bring: Bring | None = None) -> dict[str, Any]:
         try:
             return await session.verify()
         except Different as found:
-            if not found.entities:
-                raise  # the same rows at another seq: nothing to mend
+            if not found.entities or found.answer.past_holds is None:
+                raise  # the same rows at another seq, or an older central: nothing can be mended
             for entity in found.entities:
                 session.diverged(entity)
             try:
@@ -90,7 +90,7 @@ async def _mend(session: Session, found: Different, bring: Bring | None) -> None
     sides: dict[Right, list[Differing]] = {side: [] for side in Right}
     for row in await _differing(session, found):
         proven = proof.of(row.entity) if proof else None
-        sides[who_is_right(row, proven, past_holds=found.answer.past_holds, stated_seq=stated_seq)].append(row)
+        sides[who_is_right(row, proven, past_holds=bool(found.answer.past_holds), stated_seq=stated_seq)].append(row)
     log.error(
         "rows differ from central's: %s", ", ".join(f"{len(rows)} {side}" for side, rows in sides.items() if rows),
         extra={"session": session.job.id, "entities": found.entities},

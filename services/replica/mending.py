@@ -76,7 +76,8 @@ def _digests(hashes: Mapping[str, bytes]) -> dict[str, tuple[int, bytes]]:
 async def keep_stated(transaction: Transaction, npsn: str, root: str, jws: str) -> None:
     """Keep the hashes of all rows as they are now, under the statement `jws` whose root is `root` (hex).
 
-    Rows that a hand altered since the roots were compared do not fit it: then nothing is proven.
+    Rows that a hand altered since the roots were compared do not fit it: then nothing is proven. Nor is anything by an
+    empty `jws`: an older central does not sign.
     """
     await transaction.run(
         """
@@ -96,7 +97,9 @@ async def keep_stated(transaction: Transaction, npsn: str, root: str, jws: str) 
     fits = digest.root(await _stated_digests(transaction, npsn)).hex() == root
     if not fits:
         log.error("rows were altered while they were being proven", extra={"npsn": npsn})
-    await transaction.run("UPDATE school SET stated = :jws WHERE npsn = :npsn", npsn=npsn, jws=jws if fits else None)
+    await transaction.run(
+        "UPDATE school SET stated = :jws WHERE npsn = :npsn", npsn=npsn, jws=(jws or None) if fits else None
+    )
 
 
 async def _stated_digests(transaction: Transaction, npsn: str) -> dict[str, tuple[int, bytes]]:

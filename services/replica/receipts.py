@@ -6,11 +6,17 @@ from services.database import Database
 
 
 async def find(database: Database, npsn: str, session: int | None) -> str | None:
-    """The signed statement of that session; without one, of the last sync: the receipt. None if there is none."""
+    """The signed statement of that session; without one, of the last sync: the receipt. None if there is none.
+
+    Statements that central had not signed (an older release's) are passed over.
+    """
     which = "kind = 'sync'" if session is None else "session = :session"
     async with database.transaction() as transaction:
         found = await transaction.value(
-            f"SELECT jws FROM statement WHERE npsn = :npsn AND {which} ORDER BY at DESC, session DESC LIMIT 1",  # noqa: S608
+            f"""
+            SELECT jws FROM statement WHERE npsn = :npsn AND jws <> '' AND {which}
+            ORDER BY at DESC, session DESC LIMIT 1
+            """,  # noqa: S608
             npsn=npsn,
             **({} if session is None else {"session": session}),
         )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.central import administration, claims, descent, history, receipts
+from services.central.auditing import audit
 from services.errors import MessageRefused
 from services.exchange import canonical
 from services.exchange.digest import bucket, row_hash
@@ -298,7 +299,7 @@ async def test_a_statement_that_a_hand_altered_at_central_does_not_vouch_for_its
     await altered(desk)
     async with desk.database.transaction() as transaction:
         school = await desk.head()
-        last = await receipts.latest(transaction, NPSN)
+        last = await receipts.latest_signed(transaction, NPSN)
         assert last is not None
         forged = SigningKeys([_key()]).sign(canonical.encode({**last.body, "root": await desk.root()}))
         await transaction.run("UPDATE statement SET jws = :jws WHERE npsn = :npsn", npsn=NPSN, jws=forged)
@@ -315,6 +316,23 @@ async def test_the_past_holds_through_pushes_deletes_and_officers(desk: Desk) ->
     await administration.add_school(desk.database, OTHER, baseline(1, OTHER))
     async with desk.database.transaction() as transaction:
         assert await descent.past(transaction, await desk.head(OTHER), KEYS) == descent.Past(True, 0)
+
+
+async def test_statements_from_before_central_signed_prove_nothing_and_hinder_nothing(desk: Desk) -> None:
+    first = await desk.open()
+    await first.verified()
+    await by_hand(desk, "UPDATE statement SET jws = '' WHERE npsn = :npsn")
+    async with desk.database.transaction() as transaction:
+        assert await descent.past(transaction, await desk.head(), KEYS) == descent.Past(True, 0)
+    assert (await audit(desk.database, NPSN, KEYS.public, every=True)).troubles == ()
+    again = expect(await first.verify(), SessionEqual)
+    assert again.jws == "", "the same question gets the same statement"
+    later = await desk.open()
+    await later.verified()
+    found = await audit(desk.database, NPSN, KEYS.public, every=True)
+    assert (found.statements, found.troubles) == (2, ()), "the first signed one names the hash of the one before"
+    await by_hand(desk, "UPDATE statement SET body = replace(body, '99', '98') WHERE npsn = :npsn AND jws = ''")
+    assert [trouble for trouble, _ in (await audit(desk.database, NPSN, KEYS.public)).troubles] == ["chain"]
 
 
 def _key() -> Any:

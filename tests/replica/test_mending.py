@@ -56,6 +56,8 @@ async def test_an_entity_of_which_nothing_is_left_is_no_longer_stated(site_datab
         await kept(transaction, jws="later")
         assert "pembelajaran" not in await hashes(transaction)
         assert await mending.stated(transaction, NPSN) == "later"
+        await kept(transaction, jws="")
+        assert await mending.stated(transaction, NPSN) is None, "an older central did not sign"
 
 
 async def test_rows_that_do_not_make_the_root_are_no_proof(site_database: Database) -> None:

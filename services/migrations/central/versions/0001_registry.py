@@ -108,7 +108,6 @@ OTHERS = (
         kind        text   NOT NULL,
         root        text   NOT NULL,
         body        text   NOT NULL,                        -- canonical
-        jws         text   NOT NULL,                        -- the same, signed
         at          timestamptz NOT NULL DEFAULT now(),
         ordinal     bigint NOT NULL,                        -- each names the hash of the one before
         PRIMARY KEY (npsn, incarnation, session, head_seq),
@@ -151,23 +150,6 @@ OTHERS = (
     )
     """,
     "CREATE INDEX verdict_invalid ON verdict (npsn) WHERE invalid > 0",
-    """
-    CREATE TABLE repair (                                   -- rows that a hand had altered, mended: both values
-        npsn      text   NOT NULL,
-        id        bigint GENERATED ALWAYS AS IDENTITY,
-        entity    text   NOT NULL,
-        record_id text   NOT NULL,
-        session   bigint NOT NULL,
-        found_version bigint,                               -- as it was found; NULL: missing
-        found_seq     bigint,
-        found_text    text,
-        version   bigint,                                   -- as a statement proves it; NULL: it was never there
-        seq       bigint,
-        text      text,
-        at        timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (npsn, id)
-    )
-    """,
 )
 
 

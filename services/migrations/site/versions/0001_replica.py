@@ -39,8 +39,7 @@ CREATE TABLE school (
     lease_holder     text,
     lease_expires    timestamptz,                           -- when another may take it, nothing more
     last_sync_at     timestamptz,
-    last_pull_at     timestamptz,
-    stated           text                                   -- the signed statement whose row hashes are kept
+    last_pull_at     timestamptz
 )
 """
 
@@ -172,36 +171,8 @@ OTHERS = (
         head_seq    bigint NOT NULL,
         root        text   NOT NULL,
         body        jsonb  NOT NULL,
-        jws         text   NOT NULL,                        -- the same, signed by central
         at          timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (npsn, incarnation, session)
-    )
-    """,
-    """
-    CREATE TABLE stated (                                   -- the row hashes under the latest statement
-        npsn   text    NOT NULL,
-        entity text    NOT NULL,
-        rows   integer NOT NULL,
-        hashes bytea   NOT NULL,                            -- 32 bytes a record, in byte order of record_id
-        PRIMARY KEY (npsn, entity)
-    )
-    """,
-    """
-    CREATE TABLE repair (                                   -- rows that differed from central's, mended: both values
-        npsn          text   NOT NULL,
-        id            bigint GENERATED ALWAYS AS IDENTITY,
-        entity        text   NOT NULL,
-        record_id     text   NOT NULL,
-        session       bigint NOT NULL,
-        found_version bigint NOT NULL,                      -- the base as it was found; 0: nothing
-        found_seq     bigint NOT NULL,
-        found_base    text,
-        found_data    text,
-        version       bigint NOT NULL,                      -- as central holds it
-        seq           bigint NOT NULL,
-        text          text,
-        at            timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (npsn, id)
     )
     """,
 )
