@@ -12,8 +12,8 @@ demo: venv ## the whole story on this machine, with servers of its own: baseline
 up: venv ## start everything and keep it running; Ctrl-C stops it
 	@.venv/bin/selaras up
 
-test: venv ## all tests, on real servers
-	@.venv/bin/pytest
+test: venv ## all tests, on real servers: two sets of private ones side by side, or one's own one test after another
+	@.venv/bin/pytest $(if $(SELARAS_AMQP_URL),,-n 2 --dist loadfile)
 
 SEEDS ?= 20000
 simulate: venv ## the exchange through SEEDS=20000 more random lives of a school, or SEEDS=17..17
