@@ -112,7 +112,7 @@ class Stage:
     def check(self, what: str, holds: bool) -> None:
         """Something that was seen, and whether it is as it should be."""
         self._seen.append((self._step, what, holds))
-        self.console.print(f"  {'[green]✓[/]' if holds else '[bold red]✗[/]'} {what}", soft_wrap=True)
+        self.console.print(f"  {'[green]✓[/]' if holds else '[bold red]✗[/]'} {escape(what)}", soft_wrap=True)
 
     def summary(self) -> bool:
         """The table of what happened, a line for each step; True if all of it is as it should be."""
@@ -124,7 +124,7 @@ class Stage:
             self.say(f"{mark} {good}/{len(seen)}  {step}")
             for what, holds in seen:
                 if not holds:
-                    self.say(f"       [red]{what}[/]")
+                    self.say(f"       [red]{escape(what)}[/]")
         return bool(self._seen) and all(holds for _, _, holds in self._seen)
 
     # ── doing, as people do it ───────────────────────────────────────────────────────────────────────────────────────
