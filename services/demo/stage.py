@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -76,11 +75,6 @@ class Stage:
         self.folder = stack.run_dir / FILES
         self._seen: list[tuple[str, str, bool]] = []
         self._step = ""
-
-    def empty_folder(self) -> None:
-        """Make the folder of the story's files, without those of an earlier telling."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
 
     async def close(self) -> None:
         """Close what the stage itself opened."""

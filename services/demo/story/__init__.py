@@ -40,7 +40,7 @@ def tell(run_dir: Path) -> bool:
             f"up in {time.monotonic() - began:.1f} s[/]"
         )
         stage = Stage(running, console)
-        stage.empty_folder()
+        stage.folder.mkdir(exist_ok=True)
         asyncio.run(_while_it_runs(stage))
     asyncio.run(receipt.checked_offline(stage))
     ok = stage.summary()
