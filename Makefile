@@ -6,7 +6,7 @@ export PYTHON
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: venv ## the whole story on this machine, with servers of its own: baseline, changes, sync, pull, a crash
+demo: venv ## the whole story on this machine, with servers of its own, in half a minute
 	@.venv/bin/selaras demo
 
 up: venv ## start everything and keep it running; Ctrl-C stops it

@@ -1,18 +1,21 @@
 """What the demo's story stands on: the running system, a person's line to it, and what can be read back from it.
 
-Nothing here knows what should come out: it asks the broker, the replica, the registry and /metrics.
+Nothing here knows what should come out: it asks the broker, the replica, the registry, the command and /metrics.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from services import topology
 from services.central import administration, registry
@@ -25,6 +28,8 @@ from services.messages import (
     ChangeAccepted,
     ChangeRejected,
     ChangeSubmitted,
+    ConflictDecided,
+    DecidedConflict,
     FieldsChange,
     Kind,
     OfficerChange,
@@ -41,11 +46,22 @@ from services.messages import (
     SyncRequested,
     VerifyRequested,
 )
-from services.replica import registration
+from services.replica import conflicts, records, registration
+from services.replica.conflicts import Logged
 from services.replica.status import Status, status
 
 PATIENCE_SECONDS = 60.0
+FILES = "berkas"
+"""The folder of the files that the story's people make, in the run folder."""
 End = SessionCompleted | SessionRefused | SessionFailed
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and what it printed."""
+
+    code: int
+    text: str
 
 
 class Stage:
@@ -56,7 +72,7 @@ class Stage:
         self.console = console
         self.replica = Database(stack.addresses.site_database, pool=2)
         self.registry = Database(stack.addresses.central_database, pool=2)
-        self.big = self.small = ""
+        self.folder = stack.run_dir / FILES
         self._seen: list[tuple[str, str, bool]] = []
         self._step = ""
 
@@ -65,16 +81,16 @@ class Stage:
         await self.replica.close()
         await self.registry.close()
 
-    async def choose(self, first: int) -> None:
-        """Two NPSN that central does not know yet: the servers may be one's own, and the demo run before."""
+    async def free_npsn(self, first: int, count: int) -> list[str]:
+        """NPSN that central does not know yet: the servers may be one's own, and the demo run before."""
         free: list[str] = []
-        while len(free) < 2:
+        while len(free) < count:
             try:
                 await self.centre(str(first))
             except administration.Refused:
                 free.append(str(first))
             first += 1
-        self.big, self.small = free
+        return free
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,23 +106,19 @@ class Stage:
     def check(self, what: str, holds: bool) -> None:
         """Something that was seen, and whether it is as it should be."""
         self._seen.append((self._step, what, holds))
-        self.console.print(f"  {'[green]✓[/]' if holds else '[bold red]✗[/]'} {what}", soft_wrap=True)
+        self.console.print(f"  {'[green]✓[/]' if holds else '[bold red]✗[/]'} {escape(what)}", soft_wrap=True)
 
     def summary(self) -> bool:
-        """The table of what happened; True if all of it is as it should be."""
-        table = Table(title="Yang terjadi · what happened", title_justify="left")
-        table.add_column("Langkah · step")
-        table.add_column("Terlihat · seen", justify="right")
-        table.add_column("")
+        """The table of what happened, a line for each step; True if all of it is as it should be."""
+        self.console.print("\n[bold]Yang terjadi · what happened[/]", soft_wrap=True)
         for step in dict.fromkeys(step for step, _, _ in self._seen):
             seen = [(what, holds) for one, what, holds in self._seen if one == step]
             good = sum(holds for _, holds in seen)
-            table.add_row(step, f"{good}/{len(seen)}", "[green]✓[/]" if good == len(seen) else "[bold red]✗[/]")
+            mark = "[green]✓[/]" if good == len(seen) else "[bold red]✗[/]"
+            self.say(f"{mark} {good}/{len(seen)}  {step}")
             for what, holds in seen:
                 if not holds:
-                    table.add_row(f"  {what}", "", "")
-        self.console.print()
-        self.console.print(table)
+                    self.say(f"       [red]{escape(what)}[/]")
         return bool(self._seen) and all(holds for _, _, holds in self._seen)
 
     # ── doing, as people do it ───────────────────────────────────────────────────────────────────────────────────────
@@ -137,11 +149,18 @@ class Stage:
 
     async def publish(self, client: Client, changes: Sequence[FieldsChange]) -> tuple[int, list[str]]:
         """The operator publishes changes; how many were stored, and the codes of those that were rejected."""
-        event_id = await client.publish(
-            topology.CHANGES,
-            f"change.{client.npsn}",
-            ChangeSubmitted(actor=Actor(id="operator", role="operator"), changes=list(changes)),
-        )
+        submitted = ChangeSubmitted(actor=Actor(id="operator", role="operator"), changes=list(changes))
+        return await self._answered(client, submitted, len(changes))
+
+    async def decide(self, client: Client, decisions: Sequence[DecidedConflict]) -> tuple[int, list[str]]:
+        """The operator decides conflicts; how many decisions were stored, and the codes of the others."""
+        decided = ConflictDecided(actor=Actor(id="operator", role="operator"), decisions=list(decisions))
+        return await self._answered(client, decided, len(decisions))
+
+    async def _answered(
+        self, client: Client, message: ChangeSubmitted | ConflictDecided, count: int
+    ) -> tuple[int, list[str]]:
+        event_id = await client.publish(topology.CHANGES, f"change.{client.npsn}", message)
         stored, codes = 0, []
         async for event in client.events(event_id, seconds=PATIENCE_SECONDS):
             if isinstance(event.data, ChangeAccepted):
@@ -149,7 +168,7 @@ class Stage:
             elif isinstance(event.data, ChangeRejected):
                 codes += [why.code for why in event.data.problems]
                 codes += [rejected.problems[0].code for rejected in event.data.changes]
-            if stored + len(codes) >= len(changes):
+            if stored + len(codes) >= count:
                 break
         return stored, codes
 
@@ -192,6 +211,41 @@ class Stage:
                     return event.data
         raise AssertionError("the events end by an exception")
 
+    @property
+    def site(self) -> Mapping[str, str]:
+        """What the command is told at the site."""
+        return self.stack.addresses.of_site_command()
+
+    async def run(self, *words: str, settings: Mapping[str, str] | None = None, into: str | None = None) -> Ran:
+        """Run `selaras` as a person types it, in the demo's folder, told `settings` and nothing else; show both.
+
+        `into`: the file that takes what it prints.
+        """
+        self.say(f"[bold]$ selaras {escape(' '.join(words))}{f' > {into}' if into else ''}[/]")
+        bare = {name: value for name, value in os.environ.items() if not name.startswith("SELARAS_")}
+        bare.pop("COLUMNS", None)  # a line of its output is as long as it is
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.cli", *words),
+            cwd=self.folder,
+            env={**bare, **(settings or {}), "PYTHONUTF8": "1"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE if into else asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                out, err = await process.communicate()
+        finally:
+            with suppress(ProcessLookupError):  # it has ended
+                process.kill()
+        if into:
+            (self.folder / into).write_bytes(out)
+        text = (err if into else out).decode()
+        for line in text.splitlines():
+            self.say(f"  [dim]{escape(line.rstrip())}[/]")
+        assert process.returncode is not None
+        return Ran(process.returncode, text)
+
     # ── reading back ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def here(self, npsn: str) -> Status:
@@ -209,6 +263,29 @@ class Stage:
         """One record as central holds it."""
         async with self.registry.transaction() as transaction:
             return (await registry.read(transaction, npsn, [(entity, record_id)]))[(entity, record_id)]
+
+    async def site_record(self, npsn: str, entity: str, record_id: str) -> dict[str, Any] | None:
+        """One record as the operator sees it."""
+        async with self.replica.transaction() as transaction:
+            found = (await records.read(transaction, npsn, [(entity, record_id)]))[(entity, record_id)]
+        return None if found.data is None else dict(found.data)
+
+    async def rows(self, npsn: str) -> list[tuple[Any, ...]]:
+        """Every row of the school in the replica: its key, what central holds, and what the operator sees."""
+        async with self.replica.transaction() as transaction:
+            found = await transaction.rows(
+                """
+                SELECT entity, record_id, base_version, base_seq, base, data, pending FROM record WHERE npsn = :npsn
+                ORDER BY entity, record_id
+                """,
+                npsn=npsn,
+            )
+        return [tuple(row) for row in found]
+
+    async def conflict_log(self, npsn: str) -> list[Logged]:
+        """The conflicts of the school that have ended, with both values of each."""
+        async with self.replica.transaction() as transaction:
+            return await conflicts.log(transaction, npsn)
 
     async def equal(self, npsn: str) -> None:
         """Check that both sides hold the same, by the roots each computes from its own rows."""
