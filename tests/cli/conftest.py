@@ -68,7 +68,8 @@ class Terminal:
 
     async def begin(self, *words: str, python: tuple[str, ...] = ()) -> asyncio.subprocess.Process:
         """Start `selaras …` and return; `python`: options of the interpreter."""
-        bare = {name: value for name, value in os.environ.items() if not name.startswith("SELARAS_")}
+        ours = ("SELARAS_", "COLUMNS")  # a width in the environment would break lines
+        bare = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return await asyncio.create_subprocess_exec(
             *(sys.executable, *python, "-m", "services.cli", *words),
             cwd=self.folder,
