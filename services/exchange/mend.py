@@ -52,7 +52,11 @@ def who_is_right(row: Differing, proven: Container[bytes] | None, *, past_holds:
 def take(record: Replicated, theirs: Base, spec: EntitySpec | None) -> Absorbed:
     """The site takes central's row for what both sides came from, whatever version its own was given by a hand.
 
-    `theirs.version` 0: central has nothing under this id. What an operator typed is kept as `absorb` keeps it.
+    `theirs.version` 0: central has nothing under this id. What an operator typed is kept as `absorb` keeps it. Under a
+    version that was too high central's news were passed over, so central counts as having moved: what was deleted on
+    one side and edited on the other waits as a conflict.
     """
-    base = replace(record.base, version=min(record.base.version, theirs.version))
+    base = record.base
+    if base.version > theirs.version:
+        base = replace(base, version=max(theirs.version - 1, 0))
     return absorb(replace(record, base=base), theirs, spec)

@@ -79,3 +79,15 @@ def test_buckets_spread_ids_that_begin_alike() -> None:
     counts = [sum(bucket(one) == b for one in ids) for b in range(256)]
     assert min(counts) > 0
     assert max(counts) < 50
+
+
+def test_a_deletion_that_was_passed_over_for_a_version_too_high_waits_as_a_conflict() -> None:
+    found = Replicated(Base(9, 1, {"nama": "A"}), {"nama": "A", "rt": 7})
+    kept = take(found, Base(3, 7, None), SPEC).record
+    assert (kept.data, kept.conflict) == ({"nama": "A", "rt": 7}, Conflict(frozenset({"*"}), {"nama": "A"}))
+
+
+def test_an_edit_that_was_passed_over_for_a_version_too_high_is_not_deleted_by_what_was_deleted_here() -> None:
+    found = Replicated(Base(9, 1, {"nama": "A"}), None)
+    kept = take(found, Base(3, 7, {"nama": "B"}), SPEC).record
+    assert (kept.data, kept.conflict) == (None, Conflict(frozenset({"*"}), {"nama": "A"}))
