@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from services import topology
 from services.broker import Handlers
-from services.central import claims, schools
+from services.central import claims, descent, schools
 from services.central.descent import Live, Reply
 from services.central.gauges import Counters
 from services.central.schools import School
@@ -69,9 +69,10 @@ async def mend(transaction: Transaction, school: School, asked: SessionMend, key
     proof = _proof(school, asked, keys)
     if proof is None:
         return SessionMended(head_seq=school.head_seq, proven=False)
-    proven = [
-        row for row in asked.records if row_hash(asked.entity, row.record_id, row.version, row.text) in proof.hashes
-    ]
+    proven = [row for row in asked.records if row_hash(asked.entity, row.record_id, row.version, row.text) in proof.hashes]
+    proven = [row for row in proven if row.text != ""]  # hashed as a tombstone is, and no record
+    if (await descent.past(transaction, school, keys)).holds:  # an older statement takes back nothing of a past that holds
+        return SessionMended(head_seq=school.head_seq, proven=True, kept=[row.record_id for row in proven])
     held = await _held(transaction, school.npsn, asked.entity, [row.record_id for row in proven], proof.seq)
     wrong = [row for row in proven if _altered(held.get(row.record_id), proof)]
     written = await _write(transaction, school, asked, wrong, held, proof)

@@ -30,7 +30,7 @@ from services.messages import (
 )
 from services.signing import SigningKeys
 from tests.builders import NPSN, new_id
-from tests.central.desk import KEYS, OTHER, STUDENT, Desk, SessionAt, baseline, corrects, expect, put, student_id
+from tests.central.desk import KEYS, OTHER, STUDENT, Desk, SessionAt, baseline, corrects, delete, expect, put, student_id
 from tests.central.neighbours import backlog, claimed
 
 FALSE = '{"nama":"Diubah Tangan"}'
@@ -333,6 +333,31 @@ async def test_statements_from_before_central_signed_prove_nothing_and_hinder_no
     assert (found.statements, found.troubles) == (2, ()), "the first signed one names the hash of the one before"
     await by_hand(desk, "UPDATE statement SET body = replace(body, '99', '98') WHERE npsn = :npsn AND jws = ''")
     assert [trouble for trouble, _ in (await audit(desk.database, NPSN, KEYS.public)).troubles] == ["chain"]
+
+
+async def test_an_older_statement_takes_nothing_back_of_a_past_that_holds(desk: Desk) -> None:
+    session = await desk.open()
+    older = await proof_of(desk, session, 1)
+    await desk.officer(corrects(1, 1, nisn="9001234567"))
+    session = await desk.open()
+    await session.verified()
+    now = await desk.student(1)
+    await by_hand(desk, "DELETE FROM history WHERE npsn = :npsn")
+    assert (await mended(session, older.model_copy(update=session.named))).kept == [student_id(1)]
+    assert await desk.student(1) == now
+
+
+async def test_an_empty_text_does_not_pass_for_a_tombstone(desk: Desk) -> None:
+    await (await desk.open()).pushed(delete(1, 1))
+    session = await desk.open()
+    asked = await proof_of(desk, session, 1)
+    assert [row.text for row in asked.records] == [None]
+    await altered(desk)
+    session = await desk.open()
+    asked = asked.model_copy(update=session.named)
+    forged = [row.model_copy(update={"text": ""}) for row in asked.records]
+    assert (await mended(session, asked.model_copy(update={"records": forged}))).written == []
+    assert (await mended(session, asked)).written == [student_id(1)]
 
 
 def _key() -> Any:
