@@ -307,6 +307,18 @@ async def _verify(
             past_holds=own.holds,
             stated_seq=own.seq,
         )
+    if not await _as_stated(transaction, school, seq, roots.root, keys):
+        counters.violated("past_as_stated")
+        log.error("both sides are equal, and not what was signed before", extra={"npsn": school.npsn})
     statement = await receipts.issue(transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION)
     await schools.completed(transaction, school)
     return SessionEqual(statement=statement.body, jws=statement.jws)
+
+
+async def _as_stated(transaction: Transaction, school: School, seq: int, root: str, keys: SigningKeys) -> bool:
+    """Is what central is about to sign of a piece with what it signed before? Two sides may be equal and yet altered:
+    over a row that a hand had altered somebody wrote, or a restore took it.
+    """
+    if await receipts.contradicted(transaction, school, seq, root):
+        return False
+    return (await descent.past(transaction, school, keys)).holds

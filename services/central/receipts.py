@@ -70,6 +70,23 @@ async def holds(transaction: Transaction, npsn: str, said: Stated | None) -> boo
     )
 
 
+async def contradicted(transaction: Transaction, school: School, seq: int, root: str) -> bool:
+    """Was another root signed for this very seq, in central's present life?"""
+    return bool(
+        await transaction.value(
+            """
+            SELECT 1 FROM statement
+            WHERE npsn = :npsn AND incarnation = :incarnation AND head_seq = :seq AND root <> :root AND jws <> ''
+            LIMIT 1
+            """,
+            npsn=school.npsn,
+            incarnation=school.incarnation,
+            seq=seq,
+            root=root,
+        )
+    )
+
+
 async def issue(
     transaction: Transaction,
     school: School,

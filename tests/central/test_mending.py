@@ -21,6 +21,7 @@ from services.messages import (
     SessionBuckets,
     SessionDifferent,
     SessionEqual,
+    SessionGranted,
     SessionHashes,
     SessionMend,
     SessionMended,
@@ -358,6 +359,47 @@ async def test_an_empty_text_does_not_pass_for_a_tombstone(desk: Desk) -> None:
     forged = [row.model_copy(update={"text": ""}) for row in asked.records]
     assert (await mended(session, asked.model_copy(update={"records": forged}))).written == []
     assert (await mended(session, asked)).written == [student_id(1)]
+
+
+async def test_what_was_written_over_an_altered_row_is_counted_when_both_sides_are_equal(desk: Desk) -> None:
+    await (await desk.open()).verified()
+    await altered(desk)
+    await desk.officer(corrects(1, 1, nisn="9001234567"))
+    assert _violations(desk) == 0
+    await (await desk.open()).verified()
+    assert _violations(desk) == 1, "nobody can say what the row was; that it was altered must not pass unseen"
+    await (await desk.open()).verified()
+    assert _violations(desk) == 1
+
+
+async def test_a_restore_of_rows_that_a_hand_altered_is_counted(desk: Desk) -> None:
+    receipt = await (await desk.open()).verified()
+    await altered(desk)
+    restore = await restoring(desk)
+    assert (await restore.verified())["root"] != receipt["root"]
+    assert _violations(desk) == 1
+
+
+async def test_a_restore_from_an_altered_history_is_counted(desk: Desk) -> None:
+    await (await desk.open()).verified()
+    await desk.officer(corrects(1, 1, nisn="9001234567"))
+    await (await desk.open("pull")).verified()
+    await by_hand(desk, "UPDATE history SET text = :text WHERE npsn = :npsn", text=FALSE)
+    async with desk.database.transaction() as transaction:
+        root = (await history.roots_as_of(transaction, NPSN, 4)).root
+    expect(await (await restoring(desk)).verify(cursor=4, root=root), SessionEqual)
+    assert _violations(desk) == 1
+
+
+def _violations(desk: Desk) -> float | None:
+    labels = {"site": "pusat", "invariant": "past_as_stated"}
+    return desk.metrics.get_sample_value("selaras_central_invariant_violations_total", labels)
+
+
+async def restoring(desk: Desk) -> SessionAt:
+    """A restore, which a puller opens."""
+    answer = await desk.ask("situs-pull", "open", desk.opening("restore"))
+    return SessionAt(desk, "situs-pull", expect(answer, SessionGranted))
 
 
 def _key() -> Any:
