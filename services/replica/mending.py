@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.database import Transaction, columns
-from services.entities import SPECS
+from services.entities import INTEGER_LIMIT, SPECS
 from services.exchange import canonical, digest, mend
 from services.exchange.absorb import Base, Overruled, Replicated
 from services.exchange.canonical import NotCanonical
@@ -144,12 +144,13 @@ async def bases(transaction: Transaction, npsn: str, entity: str, record_ids: Se
     """These records as the site holds them, to be brought to central."""
     rows = await transaction.rows(
         """
-        SELECT record_id, base_version, greatest(base_seq, 0) AS seq, base FROM record
+        SELECT record_id, base_version, least(greatest(base_seq, 0), :limit) AS seq, base FROM record
         WHERE npsn = :npsn AND entity = :entity AND base_version > 0 AND record_id = ANY(:ids) ORDER BY record_id
         """,
         npsn=npsn,
         entity=entity,
         ids=list(record_ids),
+        limit=INTEGER_LIMIT,
     )
     return [ProvenRow(record_id=r.record_id, version=r.base_version, seq=r.seq, text=r.base) for r in rows]
 

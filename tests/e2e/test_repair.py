@@ -124,6 +124,19 @@ async def test_a_row_altered_at_central_comes_back_from_the_site(stage: Stage, s
     assert await stage.metric("central", "selaras_central_invariant_violations_total", invariant="past_as_stated") > 0
 
 
+async def test_a_seq_that_no_message_can_carry_does_not_keep_a_proven_row_from_central(
+    stage: Stage, school: School
+) -> None:
+    before = await state(stage, school)
+    at = {"npsn": school.npsn, "id": school.pupils[3]}
+    await by_hand(
+        stage.replica, "UPDATE record SET base_seq = 9223372036854775807 WHERE npsn = :npsn AND record_id = :id", **at
+    )
+    await by_hand(stage.registry, CENTRAL["its text"], text=FALSE, **at)
+    assert (await synced(stage, school)).repaired == 1
+    assert await state(stage, school) == before
+
+
 async def test_a_row_put_in_at_central_goes(stage: Stage, school: School) -> None:
     before = await state(stage, school)
     await by_hand(
