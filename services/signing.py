@@ -162,7 +162,7 @@ def _read(file: Path) -> Mapping[str, Any]:
         document = json.loads(file.read_bytes())
     except OSError as error:
         raise KeysUnusable(f"{file}: {error.strerror}; `selaras keys new {file}` makes a key.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise KeysUnusable(f"{file} is no key set (JWKS): {type(error).__name__}.") from error
     if not isinstance(document, dict):
         raise KeysUnusable(f"{file} is no key set (JWKS).")

@@ -17,6 +17,7 @@ from services.cli.arguments import LARGEST, AsJson, Npsn
 from services.cli.outcomes import REFUSED, USAGE, Stop
 from services.cli.settings import CommandSettings
 from services.database import Database
+from services.exchange import canonical
 from services.replica import receipts
 from services.signing import KeysUnusable, NotProven, PublicKeys, Reason
 
@@ -93,7 +94,7 @@ def _proven(pinned: PublicKeys, token: str, beside: dict[str, Any] | None) -> di
     statement = pinned.verify(token)
     if any(type(statement.get(name)) is not kind for name, kind in FIELDS.items()):
         raise NotProven("content")
-    if beside is not None and beside != statement:
+    if beside is not None and not canonical.same(beside, statement):
         raise NotProven("signature")
     return statement
 
@@ -144,7 +145,7 @@ def keys_public(file: File) -> None:
 def _read(file: Path) -> tuple[str, dict[str, Any] | None]:
     """The JWS of a receipt, and the statement that stands beside it in clear, if one does."""
     try:
-        text = file.read_text(encoding="utf-8").strip()
+        text = file.read_text(encoding="utf-8-sig").strip()  # an editor may have put a mark before it
     except OSError as error:
         raise Stop(f"{file}: {error.strerror}", USAGE) from error
     except UnicodeDecodeError:
@@ -152,11 +153,19 @@ def _read(file: Path) -> tuple[str, dict[str, Any] | None]:
     if not text.startswith("{"):
         return text, None
     try:
-        body = json_text.loads(text)
-    except ValueError:
+        body = json_text.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
         return "", None
     token, beside = body.get("jws"), body.get("statement")
     return token if isinstance(token, str) else "", beside
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no name stands twice: a person may read the one, and what is compared be the other."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def _usable(work: Callable[[], T]) -> T:

@@ -124,6 +124,25 @@ def test_a_receipt_from_before_a_rotation_verifies_with_the_new_set(
     assert selaras("receipt", "verify", file, "--keys", tmp_path / "later.json").returncode == 0
 
 
+def test_a_clear_part_that_says_a_thing_twice_or_of_another_type_is_refused(receipt: Receipt, public: Path) -> None:
+    file = receipt()
+    true = file.read_text()
+    for otherwise in ('"unsent": 3, "unsent": 0', '"unsent": false', '"unsent": 0.0'):
+        file.write_text(true.replace('"unsent": 0', otherwise))
+        assert selaras("receipt", "verify", file, "--keys", public).returncode == 3, otherwise
+    file.write_text("\ufeff" + true, encoding="utf-8")
+    assert selaras("receipt", "verify", file, "--keys", public).returncode == 0, "an editor's mark is no change"
+
+
+def test_a_file_nested_too_deep_to_be_read_is_no_receipt_and_no_key_set(
+    receipt: Receipt, public: Path, tmp_path: Path
+) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_text('{"jws":' + "[" * 100_000)
+    assert selaras("receipt", "verify", deep, "--keys", public).returncode == 3
+    assert selaras("receipt", "verify", receipt(), "--keys", deep).returncode == 2
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"{}", b'{"jws": 7}', b"\xff\xfe", b"a.b.c", b'{"jws": "a.b.c"}'])
 def test_what_is_no_receipt_is_refused(body: bytes, public: Path, tmp_path: Path) -> None:
     file = tmp_path / "bukti.json"
