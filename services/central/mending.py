@@ -69,9 +69,14 @@ async def mend(transaction: Transaction, school: School, asked: SessionMend, key
     proof = _proof(school, asked, keys)
     if proof is None:
         return SessionMended(head_seq=school.head_seq, proven=False)
-    proven = [row for row in asked.records if row_hash(asked.entity, row.record_id, row.version, row.text) in proof.hashes]
-    proven = [row for row in proven if row.text != ""]  # hashed as a tombstone is, and no record
-    if (await descent.past(transaction, school, keys)).holds:  # an older statement takes back nothing of a past that holds
+    proven = [
+        row
+        for row in asked.records
+        if row_hash(asked.entity, row.record_id, row.version, row.text) in proof.hashes
+        and row.text != ""  # hashed as a tombstone is, and no record
+    ]
+    own = await descent.past(transaction, school, keys)
+    if own.holds:  # an older statement takes nothing of it back
         return SessionMended(head_seq=school.head_seq, proven=True, kept=[row.record_id for row in proven])
     held = await _held(transaction, school.npsn, asked.entity, [row.record_id for row in proven], proof.seq)
     wrong = [row for row in proven if _altered(held.get(row.record_id), proof)]

@@ -6,9 +6,11 @@ The statement says what both sides held; the hashes under it, 32 bytes a record,
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 from services.database import Transaction, columns
@@ -158,7 +160,7 @@ async def bases(transaction: Transaction, npsn: str, entity: str, record_ids: Se
 async def take(transaction: Transaction, npsn: str, theirs: Mapping[Key, Base], *, session: int) -> bool:
     """Make these rows central's, and keep both values; True if data or a conflict mark changed.
 
-    What an operator typed stays as it would over any news from central. A row whose text is no record any more is
+    What an operator typed stays as it would over any news from central. A row whose data is no record any more is
     replaced whole.
     """
     found = await _raw(transaction, npsn, theirs)
@@ -166,7 +168,7 @@ async def take(transaction: Transaction, npsn: str, theirs: Mapping[Key, Base], 
     overruled: list[tuple[Key, Overruled, int]] = []
     changed = False
     for key, base in theirs.items():
-        before = _readable(found.get(key))
+        before = _readable(found.get(key), base)
         taken = mend.take(before or records.NOTHING, base, SPECS.get(key[0]))
         after[key] = taken.record
         overruled += [(key, one, base.version) for one in taken.overruled]
@@ -192,12 +194,17 @@ async def _raw(transaction: Transaction, npsn: str, keys: Iterable[Key]) -> dict
     return {(row.entity, row.record_id): row for row in rows}
 
 
-def _readable(row: Any) -> Replicated | None:
-    """A record as a hand may have left it; None: nothing is there, or no record any more."""
-    try:
-        return None if row is None else records.of_row(row)
-    except NotCanonical:
+def _readable(row: Any, theirs: Base) -> Replicated | None:
+    """A record as a hand may have left it; None: nothing is there, or no record any more. Where the base alone is none,
+    what is shown may have been typed, over what central holds.
+    """
+    if row is None:
         return None
+    with contextlib.suppress(NotCanonical):
+        return records.of_row(row)
+    with contextlib.suppress(NotCanonical):
+        return replace(records.of_row(SimpleNamespace(**{**row._asdict(), "base": None})), base=theirs)
+    return None
 
 
 async def _log(

@@ -6,12 +6,15 @@ The caller holds the lock on the school's row. Nothing here decides anything: wh
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from services.database import Transaction, columns, from_json, to_json
+from services.entities import INTEGER_LIMIT
 from services.exchange import canonical
 from services.exchange.absorb import Base, Conflict, Overruled, Replicated, Sent
+from services.exchange.canonical import NotCanonical
 from services.messages import Problem
 
 Key = tuple[str, str]
@@ -48,6 +51,39 @@ async def pending(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
         npsn=npsn,
     )
     return {(row.entity, row.record_id): of_row(row) for row in rows}
+
+
+async def sendable(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
+    """Every pending record that no conflict holds, but for those whose base a hand left as none can be: what they would
+    send is not known before they are mended.
+    """
+    rows = await transaction.rows(
+        f"""
+        SELECT {_SELECTED} FROM record r
+        WHERE npsn = :npsn AND pending AND conflict IS NULL AND base_version BETWEEN 0 AND :limit
+        ORDER BY entity, record_id
+        """,  # noqa: S608
+        npsn=npsn,
+        limit=INTEGER_LIMIT,
+    )
+    found = {}
+    for row in rows:
+        with contextlib.suppress(NotCanonical):
+            found[(row.entity, row.record_id)] = of_row(row)
+    return found
+
+
+async def mark_sent(transaction: Transaction, npsn: str, keys: Iterable[Key]) -> None:
+    """These records are being sent as they stand: from now on in doubt."""
+    await transaction.run(
+        """
+        UPDATE record r SET is_sent = true, sent = data
+        FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[])) AS given (entity, record_id)
+        WHERE r.npsn = :npsn AND r.entity = given.entity AND r.record_id = given.record_id
+        """,
+        npsn=npsn,
+        **_arrays(list(keys)),
+    )
 
 
 async def sent(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:

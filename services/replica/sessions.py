@@ -130,11 +130,8 @@ class Replica:
             blocked = await _blocked(transaction, job.npsn, self._today())
             if blocked is not None:
                 return blocked
-            pending = await records.pending(transaction, job.npsn)
-            await transaction.run(
-                "UPDATE record SET is_sent = true, sent = data WHERE npsn = :npsn AND pending AND conflict IS NULL",
-                npsn=job.npsn,
-            )
+            sending = await records.sendable(transaction, job.npsn)
+            await records.mark_sent(transaction, job.npsn, sending)
             await transaction.run(
                 "UPDATE school SET marks = CAST(:marks AS jsonb), gated_revision = revision WHERE npsn = :npsn",
                 npsn=job.npsn,
@@ -143,8 +140,7 @@ class Replica:
             await self.requests.gated(transaction, job)
         changes = [
             diff(entity, record_id, record.base.version, record.base.fields, record.data)
-            for (entity, record_id), record in pending.items()
-            if record.conflict is None
+            for (entity, record_id), record in sending.items()
         ]
         return Gate(push_order(changes, SPECS))
 

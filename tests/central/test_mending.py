@@ -31,7 +31,19 @@ from services.messages import (
 )
 from services.signing import SigningKeys
 from tests.builders import NPSN, new_id
-from tests.central.desk import KEYS, OTHER, STUDENT, Desk, SessionAt, baseline, corrects, delete, expect, put, student_id
+from tests.central.desk import (
+    KEYS,
+    OTHER,
+    STUDENT,
+    Desk,
+    SessionAt,
+    baseline,
+    corrects,
+    delete,
+    expect,
+    put,
+    student_id,
+)
 from tests.central.neighbours import backlog, claimed
 
 FALSE = '{"nama":"Diubah Tangan"}'

@@ -185,6 +185,25 @@ async def test_what_an_operator_typed_in_an_altered_record_is_kept(stage: Stage,
     assert (there.fields or {})["nama"] == school.data["peserta_didik"][school.pupils[3]]["nama"]
 
 
+@pytest.mark.parametrize(
+    "hand", ["base = :text || '}'", "base_version = 9223372036854775807", "base_version = -5", "base = NULL"]
+)
+async def test_an_edit_whose_base_is_none_any_more_waits_until_it_is_mended_and_then_goes(
+    stage: Stage, school: School, hand: str
+) -> None:
+    async with stage.at(school.npsn) as client:
+        await stage.publish(client, [school.change(3, anak_keberapa=5)])
+    await by_hand(
+        stage.replica, f"UPDATE record SET {hand} WHERE npsn = :npsn AND record_id = :id AND :text <> ''",
+        npsn=school.npsn, id=school.pupils[3], text=FALSE,
+    )  # fmt: skip
+    await synced(stage, school)
+    await synced(stage, school)
+    there = await stage.central_record(school.npsn, "peserta_didik", school.pupils[3])
+    assert there.fields == {**school.data["peserta_didik"][school.pupils[3]], "anak_keberapa": 5}
+    assert await are_equal(stage, school.npsn)
+
+
 async def test_many_rows_altered_at_both_sides_are_each_mended_by_the_side_that_can_prove_it(
     stage: Stage, school: School
 ) -> None:

@@ -99,6 +99,20 @@ async def test_a_row_of_which_a_hand_left_no_record_is_replaced_and_kept_as_it_w
     assert (record.base, record.data) == (Base(1, 3, fields), fields)
 
 
+async def test_what_was_typed_stays_where_the_base_alone_is_no_record_any_more(site_database: Database) -> None:
+    school = await register(site_database)
+    one, fields = first(school, "peserta_didik")
+    typed = {**fields, "rt": 77}
+    async with site_database.transaction() as transaction:
+        await transaction.run(
+            "UPDATE record SET base = 'no record', data = :data WHERE npsn = :npsn AND record_id = :id",
+            npsn=NPSN, id=one, data=canonical.encode(typed),
+        )  # fmt: skip
+        await mending.take(transaction, NPSN, {("peserta_didik", one): Base(1, 1, fields)}, session=3)
+        found = (await records.read(transaction, NPSN, [("peserta_didik", one)]))[("peserta_didik", one)]
+    assert (found.base.fields, found.data, found.pending, found.conflict) == (fields, typed, True, None)
+
+
 async def test_what_an_operator_typed_over_an_altered_row_goes_to_the_conflict_log_if_it_is_centrals(
     site_database: Database,
 ) -> None:
