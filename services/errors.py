@@ -206,6 +206,12 @@ CATALOGUE: Mapping[str, Explained] = {
         "Central would refuse to delete this {entity}, so mine cannot be chosen",
         "Pilih central; penghapusan hanya melalui {channel}", "Choose central; deletion is through {channel} only",
     ),
+    "UBAH-15": Explained(
+        "ops", "Data ini di pusat diubah di luar Selaras dan tidak terbaca",
+        "This record was altered at central outside Selaras and cannot be read",
+        "Bukti sesi ini memperbaikinya bila dapat; lalu sinkronkan atau ubah lagi",
+        "This session's proof mends it if it can be proven; then sync, or change it, again",
+    ),
     # ── SYN: what an operator meets when asking for a sync or a pull ─────────────────────────────────────────────────
     "SYN-01": Explained(
         "operator", "Sinkronisasi tidak dapat dilakukan, masih ada {n} data invalid",

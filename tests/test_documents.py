@@ -136,7 +136,7 @@ def test_the_readmes_commands_work(running: Stack, npsn: str, tmp_path: Path) ->
         "COLUMNS": "200",
     }
     done = subprocess.run(
-        ["bash", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", block], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert [int(code) for code in re.findall(r"^@ (\d+)$", done.stdout, re.MULTILINE)] == expected, (
         done.stdout + done.stderr

@@ -22,10 +22,14 @@ has another root; seq has holes.
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What was looked at in one school, and what is wrong: (trouble, session of the statement; 0: no statement's)."""
+    """What was looked at in one school, and what is wrong: (trouble, session of the statement; 0: no statement's).
+
+    `unsigned`: of the statements, those that no key signed: an older release's, which did not sign yet.
+    """
 
     npsn: str
     statements: int
+    unsigned: int
     troubles: tuple[tuple[Trouble, int], ...]
 
 
@@ -38,7 +42,7 @@ async def audit(database: Database, npsn: str, keys: PublicKeys, *, every: bool 
     async with database.transaction() as transaction:
         school = await schools.lock(transaction, npsn)
         if school is None:
-            return Audited(npsn, 0, ())
+            return Audited(npsn, 0, 0, ())
         rows = await transaction.rows(
             "SELECT session, body, jws FROM statement WHERE npsn = :npsn ORDER BY ordinal", npsn=npsn
         )
@@ -54,7 +58,7 @@ async def audit(database: Database, npsn: str, keys: PublicKeys, *, every: bool 
                 troubles.append(("past", row.session))
         if not await registry.without_holes(transaction, school):
             troubles.append(("seq", 0))
-    return Audited(npsn, len(rows), tuple(troubles))
+    return Audited(npsn, len(rows), sum(row.jws == "" for row in rows), tuple(troubles))
 
 
 def _signed(row: Any, keys: PublicKeys, troubles: list[tuple[Trouble, int]]) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -114,16 +115,32 @@ async def _decide(
     stored = await registry.read(transaction, school.npsn, {*keys, itself})
     buried = [key for key in keys if key in stored and stored[key].text is None]
     live_before = await history.last_live(transaction, school.npsn, buried)
-    sekolah = stored[itself].fields if itself in stored else None
+    sekolah = _fields(stored.get(itself))
     bentuk = (sekolah or {}).get("bentuk_pendidikan_id")
     context = Context(school.npsn, today, bentuk if isinstance(bentuk, int) else None)
     decided = []
     for key, change in zip(keys, changes, strict=True):
         record = stored.get(key)
         before = live_before.get(key)
-        held = Held(record.version, record.fields, before.fields if before else None) if record else None
-        decided.append(Decided(change, record, _merge(change, held, context)))
+        try:
+            held = Held(record.version, record.fields, before.fields if before else None) if record else None
+            legible = record is None or record.possible
+        except NotCanonical:
+            legible = False
+        decided.append(
+            Decided(change, record, _merge(change, held, context)) if legible else Decided(change, None, _ILLEGIBLE)
+        )
     return decided
+
+
+def _fields(stored: Stored | None) -> Fields | None:
+    with contextlib.suppress(NotCanonical):
+        return stored.fields if stored else None
+    return None
+
+
+_ILLEGIBLE: Merged[Problem] = Merged(Verdict.REFUSED, None, findings=(problem("UBAH-15"),))
+"""Nothing is merged with what a hand left: the session goes on to its proof, which mends the record."""
 
 
 def _merge(change: PushedChange, held: Held | None, context: Context) -> Merged[Problem]:

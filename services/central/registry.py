@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from services.central import claims, schools
 from services.central.schools import School
 from services.database import Transaction
-from services.entities import Fields
+from services.entities import INTEGER_LIMIT, Fields
 from services.exchange import canonical, digest
 
 Key = tuple[str, str]
@@ -30,8 +30,13 @@ class Stored:
 
     @property
     def fields(self) -> Fields | None:
-        """The record's fields; None for a tombstone."""
+        """The record's fields; None for a tombstone. Raises NotCanonical for a text that a hand made no record."""
         return None if self.text is None else canonical.decode(self.text)
+
+    @property
+    def possible(self) -> bool:
+        """Has it a version and a seq that records have? A hand in the database may have left others."""
+        return 0 < self.version < INTEGER_LIMIT and 0 <= self.seq <= INTEGER_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

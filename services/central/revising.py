@@ -57,14 +57,20 @@ async def revise(transaction: Transaction, npsn: str, changes: Sequence[OfficerC
     """Make the changes in drafts, in their order. References and removals are judged after the whole event."""
     keys = [(change.entity, change.record_id) for change in changes]
     stored = await registry.read(transaction, npsn, set(keys))
-    revision = Revision({key: Draft.of(key, stored.get(key)) for key in dict.fromkeys(keys)})
+    illegible = {key for key, found in stored.items() if not _legible(found)}
+    revision = Revision({key: Draft.of(key, stored.get(key)) for key in dict.fromkeys(keys) if key not in illegible})
     for index, (key, change) in enumerate(zip(keys, changes, strict=True)):
-        problems = _apply(change, revision.drafts[key])
+        problems = [problem("UBAH-15")] if key in illegible else _apply(change, revision.drafts[key])
         if problems:
             revision.problems[index] = problems
     for index, problems in (await _dangling(transaction, npsn, changes, revision.drafts)).items():
         revision.problems.setdefault(index, []).extend(problems)
     return revision
+
+
+def _legible(stored: Stored) -> bool:
+    """Can it be a version of a record? A hand in the database may have left what cannot."""
+    return stored.possible and (stored.text is None or canonical.is_canonical(stored.text))
 
 
 def fitting(spec: EntitySpec, fields: Mapping[str, object]) -> tuple[Fields, list[Problem]]:

@@ -120,6 +120,11 @@ def officer_audit(
             f"{len(found)} sekolah · schools, {sum(one.statements for one in found)} pernyataan · statements: "
             f"{len(trouble)} sekolah perlu dilihat · schools to look at"
         )
+        unsigned = sum(one.unsigned for one in found)
+        if unsigned:
+            show.line(
+                f"{unsigned} pernyataan tidak ditandatangani · statements are unsigned (rilis lama · older release)"
+            )
     if trouble:
         raise Stop("", FAILED)
 

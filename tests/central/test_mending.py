@@ -337,13 +337,16 @@ async def test_statements_from_before_central_signed_prove_nothing_and_hinder_no
     await by_hand(desk, "UPDATE statement SET jws = '' WHERE npsn = :npsn")
     async with desk.database.transaction() as transaction:
         assert await descent.past(transaction, await desk.head(), KEYS) == descent.Past(True, 0)
-    assert (await audit(desk.database, NPSN, KEYS.public, every=True)).troubles == ()
+    found = await audit(desk.database, NPSN, KEYS.public, every=True)
+    assert (found.unsigned, found.troubles) == (1, ())
     again = expect(await first.verify(), SessionEqual)
     assert again.jws == "", "the same question gets the same statement"
     later = await desk.open()
     await later.verified()
     found = await audit(desk.database, NPSN, KEYS.public, every=True)
-    assert (found.statements, found.troubles) == (2, ()), "the first signed one names the hash of the one before"
+    assert (found.statements, found.unsigned, found.troubles) == (2, 1, ()), (
+        "the first signed one names the hash of the one before"
+    )
     await by_hand(desk, "UPDATE statement SET body = replace(body, '99', '98') WHERE npsn = :npsn AND jws = ''")
     assert [trouble for trouble, _ in (await audit(desk.database, NPSN, KEYS.public)).troubles] == ["chain"]
 

@@ -9,7 +9,7 @@ import pytest
 from services.central import history, registry, schools
 from services.errors import MessageRefused
 from services.exchange import digest
-from services.messages import PushedChange, SessionPage, SessionResult, SessionStale
+from services.messages import OfficerChangeRejected, PushedChange, SessionPage, SessionResult, SessionStale
 from tests.builders import NPSN, new_id
 from tests.central.desk import STUDENT, Desk, codes, corrects, delete, expect, new, put, student_id
 
@@ -53,6 +53,28 @@ async def test_the_same_batch_again_gets_the_same_verdicts_and_is_applied_once(d
     again = expect(await session.push(*changes, last=False, batch_no=1), SessionResult)
     assert again.verdicts == result.verdicts
     assert (await desk.head()).head_seq == head + 1
+
+
+@pytest.mark.parametrize("hand", ["text = text || '}'", "version = 9223372036854775807", "seq = -1", "version = 0"])
+async def test_a_change_of_what_a_hand_made_no_record_is_refused_and_the_others_are_taken(
+    desk: Desk, hand: str
+) -> None:
+    session = await desk.open()
+    async with desk.database.transaction() as transaction:
+        await transaction.run(
+            f"UPDATE record SET {hand} WHERE npsn = :npsn AND record_id = :id", npsn=NPSN, id=student_id(1)
+        )
+        before = await transaction.value("SELECT count(*) FROM history WHERE npsn = :npsn", npsn=NPSN)
+    result = await session.pushed(put(1, 1, rt=(None, 7)), put(2, 1, rt=(None, 7)))
+    assert [(v.verdict, v.version, codes(v.findings)) for v in result.verdicts] == [
+        ("refused", 0, ["UBAH-15"]), ("applied", 2, []),
+    ]  # fmt: skip
+    answer = (await desk.officer(corrects(1, 1, rt=9))).message
+    assert isinstance(answer, OfficerChangeRejected)
+    assert [one.problems[0].code for one in answer.changes] == ["UBAH-15"]
+    async with desk.database.transaction() as transaction:
+        after = await transaction.value("SELECT count(*) FROM history WHERE npsn = :npsn", npsn=NPSN)
+    assert after == before + 1
 
 
 async def test_other_content_or_a_gap_is_stale(desk: Desk) -> None:

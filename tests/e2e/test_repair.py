@@ -137,6 +137,24 @@ async def test_a_seq_that_no_message_can_carry_does_not_keep_a_proven_row_from_c
     assert await state(stage, school) == before
 
 
+async def test_an_edit_of_what_a_hand_made_no_record_at_central_goes_with_the_sync_after_its_mending(
+    stage: Stage, school: School
+) -> None:
+    await by_hand(stage.registry, CENTRAL["its form"], npsn=school.npsn, id=school.pupils[3], text=FALSE)
+    async with stage.at(school.npsn) as client:
+        await stage.publish(client, [school.change(3, anak_keberapa=5), school.change(4, anak_keberapa=5)])
+        end = await stage.session(client, "sync", "principal")
+        assert isinstance(end, SessionCompleted), end
+        assert (end.outcome, end.repaired, end.verdicts) == ("needs_review", 1, {"applied": 1, "refused": 1})
+        end = await stage.session(client, "sync", "principal")
+    assert isinstance(end, SessionCompleted), end
+    assert (end.outcome, end.verdicts) == ("completed", {"applied": 1})
+    there = await stage.central_record(school.npsn, "peserta_didik", school.pupils[3])
+    assert there.fields is not None
+    assert there.fields["anak_keberapa"] == 5
+    assert await are_equal(stage, school.npsn)
+
+
 async def test_a_row_put_in_at_central_goes(stage: Stage, school: School) -> None:
     before = await state(stage, school)
     await by_hand(
