@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from services.cli import checks, conflicts, installation, local, officer, ops, proof, school, troubles
+from services.cli import (
+    account,
+    checks,
+    conflicts,
+    deploy,
+    installation,
+    local,
+    officer,
+    ops,
+    proof,
+    school,
+    site,
+    troubles,
+)
 from services.cli.client import NoAnswer
 from services.cli.outcomes import DONE, INTERRUPTED, NOT_SET_UP, UNFINISHED, USAGE, Stop
 from services.errors import SelarasError, Transient
@@ -52,8 +65,11 @@ officer.app.command("audit")(checks.officer_audit)
 app.add_typer(officer.app, name="officer")
 app.add_typer(proof.receipt, name="receipt")
 app.add_typer(proof.keys, name="keys")
+app.add_typer(account.app, name="account")
+app.add_typer(site.app, name="site")
 app.add_typer(ops.dead, name="dead")
 app.add_typer(ops.topology_app, name="topology")
+app.add_typer(deploy.app, name="deploy")
 
 
 def run() -> int:

@@ -5,20 +5,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from services.settings import SettingsMissing
+from services.settings import FromFilesToo, SettingsMissing
 
 UP_FILE = ".run/up.env"
-_BEGINNINGS = {"amqp": ("amqp://", "amqps://"), "database": ("postgresql+asyncpg://",)}
+_FORMS = {
+    "amqp": (("amqp://", "amqps://"), "amqp://user:password@host/"),
+    "database": (("postgresql+asyncpg://",), "postgresql+asyncpg://user:password@host/database"),
+    "management": (("http://", "https://"), "http://user:password@host:15672/"),
+}
+"""What a kind of address begins with, and its form for a person."""
 
 
-class CommandSettings(BaseSettings):
+class CommandSettings(FromFilesToo):
     """Addresses that a person's command may need."""
 
     model_config = SettingsConfigDict(env_prefix="SELARAS_", env_file=UP_FILE, extra="ignore", frozen=True)
@@ -28,6 +34,16 @@ class CommandSettings(BaseSettings):
     central_amqp_url: str | None = Field(None, description="Central's broker, as this site's user: register")
     officer_amqp_url: str | None = Field(None, description="Central's broker, as an officer's user: officer")
     central_database_url: str | None = Field(None, description="The registry: officer school, dead --side central")
+    management_url: str | None = Field(
+        None, description="Central's broker's management interface, as an administrator: site add, list, remove"
+    )
+    central_address: str | None = Field(
+        None, description="host:port at which sites reach central's broker over TLS: site add writes it down"
+    )
+    central_keys_file: Path | None = Field(None, description="Central's public keys (JWKS), for site add")
+    central_ca_file: Path | None = Field(
+        None, description="The CA (PEM) that the certificate of central's broker is checked with, for site add"
+    )
 
     def need(self, name: str) -> str:
         """One of the addresses. Raises SettingsMissing in one sentence."""
@@ -36,10 +52,8 @@ class CommandSettings(BaseSettings):
             raise SettingsMissing(
                 f"SELARAS_{name.upper()} is not set: set it, or run `make up` in another terminal, then this here."
             )
-        if not _is_address(value, _BEGINNINGS["amqp" if "amqp" in name else "database"]):
-            form = (
-                "amqp://user:password@host/" if "amqp" in name else "postgresql+asyncpg://user:password@host/database"
-            )
+        beginnings, form = next(how for kind, how in _FORMS.items() if kind in name)
+        if not _is_address(value, beginnings):
             raise SettingsMissing(f"SELARAS_{name.upper()} is not an address of the form {form}.")
         return str(value)
 
