@@ -59,7 +59,8 @@ class ServiceSettings(FromFilesToo):
     model_config = SettingsConfigDict(env_prefix="SELARAS_", extra="ignore", frozen=True)
 
     amqp_url: str = Field(
-        description="The broker this service consumes from, as its own user: amqp://user:password@host/"
+        description="The broker this service consumes from, as its own user: amqp://user:password@host/, or over TLS "
+        "amqps://user:password@host/?cafile=/path/ca.pem"
     )
     site: str = Field(
         "situs", description="This site's name: the `site` label of its metrics, the `source` of its events"

@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from services import tls
 from services.settings import FromFilesToo, SettingsMissing
 
 UP_FILE = ".run/up.env"
@@ -55,6 +56,8 @@ class CommandSettings(FromFilesToo):
         beginnings, form = next(how for kind, how in _FORMS.items() if kind in name)
         if not _is_address(value, beginnings):
             raise SettingsMissing(f"SELARAS_{name.upper()} is not an address of the form {form}.")
+        if value.startswith("amqps:") and (wrong := tls.unusable(value)):
+            raise SettingsMissing(f"SELARAS_{name.upper()}: {wrong}")
         return str(value)
 
 

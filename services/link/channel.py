@@ -13,7 +13,7 @@ from typing import Any
 
 from aio_pika.exceptions import AMQPError
 
-from services import topology, wire
+from services import tls, topology, wire
 from services.broker import PublishRefused, user_of
 from services.errors import BrokerAway, CentralAway, MessageRefused
 from services.listener import Listener
@@ -34,6 +34,8 @@ class Channel:
     """One process's requests to central. `url` is central's broker as this site's own user."""
 
     def __init__(self, url: str, *, source: str, answer_seconds: float = 10.0, confirm_seconds: float = 10.0) -> None:
+        self._url = url
+        self._untrusted: str | None = None
         self._answer_seconds = answer_seconds
         self._reply_to = f"{user_of(url)}.{secrets.token_hex(8)}"
         self._waiting: dict[str, asyncio.Future[Message]] = {}
@@ -62,12 +64,23 @@ class Channel:
 
     async def _connect(self) -> None:
         while not self._connected.is_set():
+            if await self._distrusts():
+                await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+                continue
             try:
                 await self._listener.start()
                 self._connected.set()
             except (AMQPError, OSError) as error:
                 log.warning("no line to central: %s", type(error).__name__)
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+
+    async def _distrusts(self) -> bool:
+        """Is what answers there not central's broker? It is said once."""
+        wrong = await tls.trouble(self._url)
+        if wrong is not None and wrong != self._untrusted:
+            log.error("no line to central: %s", wrong)
+        self._untrusted = wrong
+        return wrong is not None
 
     async def ask(self, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:
         """Send `request` (routing key `<user>.<verb>`) and wait for its answer, sending it again under the same id.
@@ -77,7 +90,7 @@ class Channel:
         request_id = id or wire.new_id()
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = answer
-        trouble = "no connection"
+        trouble = self._untrusted or "no connection"
         try:
             for _ in range(SENDS):
                 try:
