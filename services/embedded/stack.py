@@ -52,13 +52,17 @@ class Keys:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the servers are, as each user. `amqp` maps a user to its URL; `administrator` may make databases."""
+    """Where the servers are, as each user. `amqp` maps a user to its URL; `administrator` may make databases.
+
+    `management`: host and port of the broker's management interface, if it is known.
+    """
 
     amqp: Mapping[str, str]
     site_database: str
     central_database: str
     administrator: str
     keys: Keys | None = None
+    management: str | None = None
 
     def of_service(self, name: str) -> dict[str, str]:
         """The settings of one service, and no other's."""
@@ -269,6 +273,7 @@ def _private(servers: Servers, everybody: Sequence[topology.User], passwords: Ma
         servers.database_url("site", passwords["@site"], "site"),
         servers.database_url("central", passwords["@central"], "central"),
         administrator=servers.superuser_url,
+        management=f"127.0.0.1:{servers.management_port}",
     )
 
 

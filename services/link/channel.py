@@ -90,7 +90,7 @@ class Channel:
         request_id = id or wire.new_id()
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = answer
-        trouble = self._untrusted or "no connection"
+        trouble = "no connection"
         try:
             for _ in range(SENDS):
                 try:
@@ -115,7 +115,7 @@ class Channel:
                     await asyncio.sleep(REFUSED_PAUSE_SECONDS)
         finally:
             del self._waiting[request_id]
-        raise CentralAway(trouble)
+        raise CentralAway(self._untrusted or trouble)
 
     def _answered(self, event: Event[Any]) -> None:
         """Late answers, and the second answer to a request that was sent twice, find nobody waiting."""

@@ -75,7 +75,7 @@ def test_a_part_is_taken_from_the_lock_as_it_is() -> None:
 
 
 def test_a_package_that_is_not_locked_is_named() -> None:
-    with pytest.raises(ValueError, match="not in requirements.lock: tiada"):
+    with pytest.raises(ValueError, match=r"not in requirements\.lock: tiada"):
         locked.part(LOCK, ["tiada"])
 
 
