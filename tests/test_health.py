@@ -23,7 +23,7 @@ def test_a_service_that_is_ready_is_healthy_and_one_that_is_not_there_is_not(run
     assert check(running.ports["validator"]).returncode == 0
     absent = check(free_port())
     assert absent.returncode == 1
-    assert absent.stdout.strip() == "URLError"
+    assert absent.stdout.strip() == "ConnectionRefusedError"
 
 
 def test_the_check_imports_nothing_of_the_services() -> None:
