@@ -15,8 +15,10 @@ import pytest
 import typer
 
 from scripts import docs
+from services.cli import commands as cli
 from services.cli import outcomes
 from services.cli.commands import app
+from services.cli.later import Later
 from services.embedded.stack import Stack
 from services.errors import CATALOGUE
 from services.messages import SCHEMA
@@ -44,7 +46,8 @@ def text_of(page: Path) -> str:
 def commands(group: Any = None, path: tuple[str, ...] = ("selaras",)) -> Iterator[tuple[str, Any]]:
     """Every command, as it is typed, and what typer knows of it."""
     group = group or typer.main.get_command(app)
-    for name, one in group.commands.items():
+    for name, known in group.commands.items():
+        one = known.load() if isinstance(known, Later) else known
         if hasattr(one, "commands"):
             yield from commands(one, (*path, name))
         else:
@@ -94,6 +97,11 @@ def test_a_command_is_documented_with_all_its_options_and_an_example(command: st
     assert f"\n{command}" in about, "an example"
     options = {option for one in COMMANDS[command].params for option in one.opts if option.startswith("--")}
     assert set(re.findall(r"--[a-z-]+", about)) == options - {"--help"}
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: str(command.name))
+def test_the_line_that_help_shows_of_a_command_is_its_own(command: Later) -> None:
+    assert command.help == command.load().help.partition("\n\n")[0].replace("\n", " ")
 
 
 def test_no_command_is_documented_that_is_not_there() -> None:

@@ -21,3 +21,7 @@ class Stop(Exception):
     def __init__(self, sentence: str, code: int) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+class NoAnswer(Exception):
+    """Nothing came in time; the message says what may be going on and what to do."""
