@@ -26,6 +26,11 @@ COMMANDS = (
     ),
     Later("pull", "school:pull", "Tarik data: take the centre's updates; nothing is ever sent."),
     Later("status", "status:status", "Where a school stands; with --failed, which sessions need somebody."),
+    Later(
+        "history",
+        "history:history",
+        "A school's sessions, newest first: asked by whom and when, how each ended, and what central stated.",
+    ),
     Later("register", "installation:register", "Register this installation for a school, and bring its data in."),
     Later(
         "reinstall",
