@@ -77,6 +77,7 @@ COMMANDS = (
     Later("receipt", "proof:receipt", "Receipts (bukti sinkron): export, and check anywhere."),
     Later("keys", "proof:keys", "The keys that central signs with."),
     Later("dead", "ops:dead", "Messages that no service could take (quarantine)."),
+    Later("config", "config:app", "The settings, and what they lead to."),
     Later("topology", "ops:topology_app", "The broker's exchanges, queues and bindings."),
 )
 """Every command, with the line that `selaras --help` shows: that of its function, which a test holds it to."""
