@@ -66,6 +66,11 @@ COMMANDS = (
         "ops:migrate",
         "Bring the tables of the site's database, central's, or both to this release; again is harmless.",
     ),
+    Later(
+        "asyncapi",
+        "interface:asyncapi",
+        "Every message and channel as an AsyncAPI 3.0 document (JSON): `> asyncapi.json`.",
+    ),
     Later("demo", "local:demo", "Run the whole story on embedded defaults, end to end, and show it."),
     Later("up", "local:up", "Keep servers and services running until Ctrl-C; data stay in the run folder."),
     Later(

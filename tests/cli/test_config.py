@@ -51,9 +51,9 @@ def tried(said: Said) -> set[str]:
 async def test_a_running_system_is_well_for_each_service_and_the_command(
     terminal: Terminal, stage: Stage, school: School
 ) -> None:
-    services = await asyncio.gather(
-        *(serving(terminal, stage, name).selaras("config", "check", name, *PATIENT, "--json") for name in SERVICES)
-    )
+    services = [
+        await serving(terminal, stage, name).selaras("config", "check", name, *PATIENT, "--json") for name in SERVICES
+    ]
     command, told = await terminal.all("config check --seconds 30 --json", "config check --seconds 30")
     for said in (*services, command):
         assert (said.code, said.json["ok"], wrong(said)) == (0, True, {})
