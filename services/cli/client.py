@@ -10,6 +10,7 @@ from typing import Any
 import aio_pika
 
 from services import topology, wire
+from services.cli.outcomes import NoAnswer
 from services.listener import Listener
 from services.messages import Message
 from services.wire import Event
@@ -17,10 +18,6 @@ from services.wire import Event
 CONNECT_SECONDS = 10.0
 SOURCE = "/perintah"
 """The source of every event of the command."""
-
-
-class NoAnswer(Exception):
-    """Nothing came in time; the message says what may be going on and what to do."""
 
 
 class Client:

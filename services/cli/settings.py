@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from services.settings import SettingsMissing
 
@@ -46,6 +44,9 @@ class CommandSettings(BaseSettings):
 
 def _is_address(value: str, beginnings: tuple[str, ...]) -> bool:
     """Can it be read as one? Those who connect with it would say ValueError."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         _ = make_url(value).port if value.startswith("postgresql") else urlsplit(value).port
     except (ValueError, ArgumentError):
