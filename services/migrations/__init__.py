@@ -59,7 +59,6 @@ def upgrade(side: Side, url: str, revision: str = "head", *, patience_seconds: f
     alembic = config(side, url)
     scripts = ScriptDirectory.from_config(alembic)
     for script in reversed(list(scripts.iterate_revisions(revision, found.revision or "base"))):
-        alembic.attributes["oldest_code"] = script.module.oldest_code
         _patiently(alembic, script.revision, patience_seconds)
     return asyncio.run(_found(url))
 

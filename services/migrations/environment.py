@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 from alembic import context
+from alembic.runtime.migration import MigrationInfo
+from alembic.script import Script
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -35,7 +38,18 @@ async def _run(url: str) -> None:
 def _upgrade(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
     connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-    context.configure(connection=connection, transactional_ddl=True, version_table=tables.VERSION_TABLE)
+    oldest_code: list[str] = []
+
+    def applied(*, step: MigrationInfo, **_: object) -> None:
+        oldest_code.append(cast(Script, step.up_revision).module.oldest_code)
+
+    context.configure(
+        connection=connection,
+        transactional_ddl=True,
+        version_table=tables.VERSION_TABLE,
+        on_version_apply=cast(Any, applied),
+    )
     with context.begin_transaction():
         context.run_migrations()
-    connection.execute(text(tables.note(context.config.attributes["oldest_code"])))
+    if oldest_code:  # another upgrade may have done it while this one waited
+        connection.execute(text(tables.note(oldest_code[-1])))

@@ -90,7 +90,7 @@ def commit() -> str:
     except NoPrevious:
         raise NoPrevious(
             f"The release before is commit {named[:12]}, which is not in this clone: fetch it with its history, or "
-            f"name another in {RECORDED.relative_to(ROOT)}."
+            "name another in tests/upgrade/previous."
         ) from None
 
 

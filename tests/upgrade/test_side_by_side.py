@@ -10,7 +10,8 @@ from pathlib import Path
 from services import topology
 from services.demo.stage import End, Stage
 from services.embedded.stack import SERVICES, Stack
-from services.messages import SessionFailed, SessionRefused
+from services.intake import Quarantine
+from services.messages import SessionFailed, SessionRefused, ValidationCompleted, ValidationRequested
 from tests.conftest import new_npsn
 from tests.e2e.test_sync import are_equal
 from tests.upgrade.people import a_school, completed, goes_both_ways, people_at, type_in, typed_at_central
@@ -64,7 +65,7 @@ async def test_a_site_that_is_updated_before_central_works_on_and_only_what_cent
         completed(await stage.session(client, "pull", "operator"))
         refused = await stage.session(client, "verify", "operator")
         assert isinstance(refused, SessionRefused), refused
-        assert refused.problem.code == "MSG-02"
+        assert refused.problem.code == "MSG-09"
 
         await asyncio.to_thread(system.new, "syncer")  # with central's keys, and central does not sign yet
         await type_in(stage, client, school, 4)
@@ -94,15 +95,17 @@ async def test_what_either_release_publishes_either_takes_and_two_syncers_share_
         first = schools[0]
 
         async def published_by_both(values: tuple[int, int], taken_by: Stack) -> None:
-            """The command of either release publishes a change, and the one validator that runs takes it."""
-            for number, value in enumerate(values):
-                change = first.change(number, anak_keberapa=value).model_dump(exclude={"op"})
-                words = ("publish", first.npsn, _file(tmp_path, change), "--json")
-                if number:
-                    ran = await stage.run(*words, settings=stage.site)
-                    assert ran.code == 0, ran.text
-                else:
-                    await asyncio.to_thread(partial(system.release_before.run, *words, **stage.site))
+            """The command of either release publishes a change, and the one validator that runs takes both."""
+            changes = [
+                first.change(n, anak_keberapa=value).model_dump(exclude={"op"}) for n, value in enumerate(values)
+            ]
+            older, newer = (
+                ("publish", first.npsn, _file(tmp_path, f"{value}.json", change), "--json")
+                for value, change in zip(values, changes, strict=True)
+            )
+            publishing = asyncio.to_thread(partial(system.release_before.run, *older, **stage.site))
+            _, ran = await asyncio.gather(publishing, stage.run(*newer, settings=stage.site))
+            assert ran.code == 0, ran.text
             assert (await stage.here(first.npsn)).pending == 2
             assert system.taken(taken_by, "validator", "change.submitted.v1", first.npsn) == 2
             async with stage.at(first.npsn) as client:
@@ -122,9 +125,13 @@ async def test_what_either_release_publishes_either_takes_and_two_syncers_share_
 
 async def both_validators_judge(system: System, stage: Stage, npsn: str) -> None:
     """Requests to validate go to both, in turn."""
-    for _ in range(4):
-        ran = await stage.run("validate", npsn, settings=stage.site)
-        assert ran.code == 0, ran.text
+    async with stage.at(npsn) as client:
+        for _ in range(4):
+            asked = ValidationRequested()
+            request = await client.publish(topology.COMMANDS, f"validate.{npsn}", asked)
+            async for event in client.events(request, seconds=60):
+                assert isinstance(event.data, ValidationCompleted), event
+                break
     for stack in (system.stack, system.beside):
         assert system.taken(stack, "validator", "validation.requested.v1", npsn)
 
@@ -158,8 +165,7 @@ async def a_request_for_the_newer_syncer_alone(system: System, stage: Stage, nps
         assert await asyncio.to_thread(system.stack.stop, "syncer") == 0
         ((row, queue),) = await dead_letters(stage)
         assert queue == topology.SYNCER_REQUESTS
-        ran = await stage.run("dead", "replay", str(row), settings=stage.site)
-        assert ran.code == 0, ran.text
+        assert await Quarantine(stage.replica).ask_replay(row), "as `selaras dead replay` does"
         ends: dict[str, End] = {}
         async for event in client.events(None, seconds=60):
             if isinstance(event.data, End):
@@ -169,8 +175,8 @@ async def a_request_for_the_newer_syncer_alone(system: System, stage: Stage, nps
         assert await dead_letters(stage) == []
 
 
-def _file(folder: Path, change: dict[str, object]) -> str:
-    file = folder / "perubahan.json"
+def _file(folder: Path, name: str, change: dict[str, object]) -> str:
+    file = folder / name
     file.write_text(json.dumps([change]))
     return str(file)
 
