@@ -27,7 +27,7 @@ from tests.upgrade.system import SIDES, System, old_system, servers_for_upgrades
 
 SCHOOLS = 3
 """Schools that are at work meanwhile."""
-SLOW_READER_SECONDS = 2.0
+SLOW_READER_SECONDS = 3.0
 """A reader that does not let the tables go when the migrations begin: a report, a backup."""
 SAMPLE_SECONDS = 0.01
 FILL = {

@@ -8,10 +8,12 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
+from services.central import auditing
 from services.demo.stage import Stage
 from services.embedded import postgresql
 from services.embedded.stack import SERVICES
 from services.messages import SessionFailed, SessionRefused
+from services.signing import PublicKeys
 from services.tables import NEEDED, Side
 from tests.e2e.conftest import School
 from tests.e2e.test_sync import are_equal
@@ -36,6 +38,8 @@ async def test_the_release_before_takes_over_again_on_the_new_tables_and_nothing
         assert completed(await stage.session(client, "verify", "operator")).repaired == 0
         assert await are_equal(stage, npsn)
         assert await stage.metric("central", "selaras_central_invariant_violations_total") == 0
+        audited = await auditing.audit(stage.registry, npsn, PublicKeys.read(system.keys.public), every=True)
+        assert [trouble for trouble, _ in audited.troubles] == ["signature"] * 3, "two syncs and a pull, not signed"
 
 
 async def test_backups_of_both_sides_are_put_back_together_and_one_alone_is_noticed(
