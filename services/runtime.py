@@ -18,13 +18,12 @@ import uvicorn
 from aio_pika.exceptions import ChannelNotFoundEntity
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from sqlalchemy.exc import ProgrammingError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services import metrics
+from services import metrics, tables
 from services.broker import Consumer, Handlers, Publisher, connect, user_of
 from services.database import Database
 from services.errors import DatabaseAway, Transient
@@ -71,12 +70,16 @@ class Service:
         settings: ServiceSettings,
         database: Database,
         *,
+        side: tables.Side,
         dead_queue: str | None = None,
     ) -> None:
-        """Two broker connections, so that a blocked publisher cannot hold up acknowledgements."""
+        """Two broker connections, so that a blocked publisher cannot hold up acknowledgements. `side`: whose tables the
+        database has.
+        """
         self.name = name
         self.settings = settings
         self.database = database
+        self._side = side
         self.registry = CollectorRegistry()
         self.quarantine = Quarantine(database)
         self._dead_queue = dead_queue
@@ -203,12 +206,17 @@ class Service:
         while not self._stopping.is_set():
             try:
                 async with self.database.transaction() as transaction:
-                    await transaction.value("SELECT count(*) FROM alembic_version")
+                    found = await tables.read(transaction)
             except DatabaseAway as error:
                 self._say("start", f"waiting for the database ({error})")
-            except ProgrammingError as error:
-                raise NotSetUp(f"The database of {self.name} has no tables yet: run `selaras migrate`.") from error
             else:
+                if why := tables.misfit(self._side, found):
+                    raise NotSetUp(why)
+                if tables.newer(self._side, found):
+                    log.warning(
+                        "the tables are of a newer release (revision %s) than %s (%s), which may run on them",
+                        *(found.revision, self.name, tables.NEEDED[self._side]),
+                    )
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, CHECK_SECONDS)

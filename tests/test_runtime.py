@@ -17,7 +17,7 @@ from services.settings import ServiceSettings, SettingsMissing, load
 
 def a_service(servers: Addresses, *, port: int = 0) -> Service:
     settings = ServiceSettings(amqp_url=servers.amqp["central"], http_port=port)
-    return Service("uji", settings, Database(servers.central_database, pool=2))
+    return Service("uji", settings, Database(servers.central_database, pool=2), side="central")
 
 
 async def test_a_service_whose_loop_breaks_stops_so_that_it_is_started_again(servers: Addresses) -> None:
@@ -42,7 +42,7 @@ async def test_a_port_that_is_taken_is_said_in_one_sentence(servers: Addresses) 
 
 async def test_a_database_without_tables_is_said_with_the_command_that_makes_them(servers: Addresses) -> None:
     settings = ServiceSettings(amqp_url=servers.amqp["central"])
-    service = Service("uji", settings, Database(servers.administrator, pool=1))
+    service = Service("uji", settings, Database(servers.administrator, pool=1), side="site")
     with pytest.raises(NotSetUp, match="run `selaras migrate`"):
         await runtime.run([service])
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from services import declare, topology
+from services import declare, tables, topology
 from services.cli import show
 from services.cli.arguments import AsJson, RowId
 from services.cli.client import reach
@@ -71,11 +71,21 @@ def migrate(
     from services import migrations
 
     settings = CommandSettings()
-    sides: tuple[migrations.Side, ...] = ("site", "central") if side == "all" else (side,)
+    sides: tuple[tables.Side, ...] = ("site", "central") if side == "all" else (side,)
     urls = {one: settings.need(f"{one}_database_url") for one in sides}
     for one, url in urls.items():
-        migrations.upgrade(one, url)
-        if not json:
+        try:
+            found = migrations.upgrade(one, url)
+        except (migrations.TablesInUse, migrations.TablesUnfit) as error:
+            raise Stop(str(error), NOT_SET_UP) from error
+        if json:
+            continue
+        if tables.newer(one, found):
+            show.line(
+                f"{one}: tabelnya dari rilis yang lebih baru, dibiarkan · its tables are of a newer release (revision "
+                f"{found.revision}), on which this one may run: left as they are"
+            )
+        else:
             show.line(f"{one}: tabelnya sesuai rilis ini · its tables are those of this release")
     if json:
         show.as_json({"migrated": list(urls)})

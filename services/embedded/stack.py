@@ -135,8 +135,10 @@ class Stack:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
-    def start(self, name: str, **settings: str) -> None:
-        """Start one service as a process of its own and return; `wait_ready` waits for it."""
+    def start(self, name: str, *, python: str = sys.executable, **settings: str) -> None:
+        """Start one service as a process of its own and return; `wait_ready` waits for it. `python` may be that of
+        another release.
+        """
         self.ports.setdefault(name, free_port())
         environment = {
             **_bare_environment(),
@@ -149,7 +151,7 @@ class Stack:
         log = self.log_file(name).open("ab")
         with log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", "serve", name],
+                [python, "-P", "-m", "services.cli", "serve", name],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -230,8 +232,11 @@ def stack(
     """
     with addresses(run_dir, fresh=fresh, say=say, others=others) as found:
         where = replace(found, keys=_own_keys(run_dir))
-        migrations.upgrade("site", where.site_database)
-        migrations.upgrade("central", where.central_database)
+        try:
+            migrations.upgrade("site", where.site_database)
+            migrations.upgrade("central", where.central_database)
+        except (migrations.TablesInUse, migrations.TablesUnfit) as error:
+            raise StackFailed(str(error)) from error
         asyncio.run(seed_accounts(where))
         running = Stack(run_dir, where, say, environment or {})
         for name in SERVICES if fresh else ():

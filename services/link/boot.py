@@ -33,7 +33,7 @@ def session_service(name: str, settings: LinkSettings, kinds: Mapping[Kind, Run]
     database = Database(
         settings.site_database_url, pool=settings.database_pool + settings.sessions * len(kinds), name=name
     )
-    service = Service(name, settings, database)
+    service = Service(name, settings, database, side="site")
     requests = Requests(database, lease_seconds=settings.lease_seconds)
     central = Channel(
         settings.central_amqp_url or settings.amqp_url,
