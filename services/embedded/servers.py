@@ -24,6 +24,7 @@ class Servers:
     amqp_host: str
     amqp_port: int
     management_port: int
+    metrics_port: int
     postgresql_host: str
     postgresql_port: int
     superuser_url: str
@@ -76,7 +77,7 @@ def _start(
     guardian: Guardian, definitions: Mapping[str, Any], databases: Mapping[str, DatabaseOwner], *, fresh: bool
 ) -> Servers:
     """Start both at once; if one fails, end the other at once too."""
-    postgresql_port, *others = folder.free_ports(guardian.run_dir, 5)
+    postgresql_port, *others = folder.free_ports(guardian.run_dir, 6)
     ports = rabbitmq.Ports(*others)
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
@@ -94,6 +95,7 @@ def _start(
         amqp_host="127.0.0.1",
         amqp_port=ports.amqp,
         management_port=ports.management,
+        metrics_port=ports.prometheus,
         postgresql_host="127.0.0.1",
         postgresql_port=postgresql_port,
         superuser_url=database.result(),
