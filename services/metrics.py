@@ -35,13 +35,13 @@ INVARIANTS = ("cursor_never_goes_back", "pushed_as_gated", "pull_marks_nothing_s
 """The self-checks of protocol.md 7 that a site makes, in the transactions of its sessions."""
 
 
-def build_info(registry: CollectorRegistry, service: str) -> None:
+def build_info(registry: CollectorRegistry, service: str, site: str) -> None:
     """`selaras_build_info`: always 1; what runs is in the labels."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series beside each counter is only noise
     gauge = Gauge(
-        "selaras_build_info", "What runs here", ["service", "version", "protocol", "rules"], registry=registry
+        "selaras_build_info", "What runs here", ["site", "service", "version", "protocol", "rules"], registry=registry
     )
-    gauge.labels(service, version("selaras"), str(PROTOCOL_VERSION), RULES_VERSION).set(1)
+    gauge.labels(site, service, version("selaras"), str(PROTOCOL_VERSION), RULES_VERSION).set(1)
 
 
 def process(registry: CollectorRegistry) -> None:

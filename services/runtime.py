@@ -101,7 +101,7 @@ class Service:
         self._trouble: dict[str, str] = {"start": "starting"}
         self._server: _Http | None = None
         self.http_port = 0
-        metrics.build_info(self.registry, name)
+        metrics.build_info(self.registry, name, settings.site)
         metrics.process(self.registry)
 
     def serve(

@@ -18,13 +18,15 @@ from services.embedded.processes import Guardian
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the private servers answer. `superuser_url` may make databases and roles."""
+    """Where the private servers answer. `superuser_url` may make databases and roles;
+    `metrics_port` is RabbitMQ's for Prometheus, `epmd_port` what `rabbitmqctl` finds the node by."""
 
     run_dir: Path
     amqp_host: str
     amqp_port: int
     management_port: int
     metrics_port: int
+    epmd_port: int
     postgresql_host: str
     postgresql_port: int
     superuser_url: str
@@ -96,6 +98,7 @@ def _start(
         amqp_port=ports.amqp,
         management_port=ports.management,
         metrics_port=ports.prometheus,
+        epmd_port=ports.epmd,
         postgresql_host="127.0.0.1",
         postgresql_port=postgresql_port,
         superuser_url=database.result(),
