@@ -171,9 +171,8 @@ async def test_a_sync_that_failed_is_alarmed_until_one_succeeds(watch: Watch, st
 async def test_many_sessions_that_fail_for_one_cause_are_alarmed_until_it_is_gone(
     watch: Watch, stage: Stage, broken: Stack, school: School, tmp_path: Path
 ) -> None:
-    """The syncer is started with keys that are not central's: no statement is believed."""
+    """Central is started with keys that nobody was given: no statement of it is believed."""
     signing.new(tmp_path / "keys.json")
-    (tmp_path / "public.json").write_text(signing.public_document(tmp_path / "keys.json"))
     schools = [school, *[await a_school(stage) for _ in range(3)]]
 
     async def verified(one: School, kind: type) -> None:
@@ -187,10 +186,10 @@ async def test_many_sessions_that_fail_for_one_cause_are_alarmed_until_it_is_gon
                 return
         raise AssertionError("sixty rounds were not enough")
 
-    await restart(broken, "syncer", SELARAS_CENTRAL_KEYS_FILE=str(tmp_path / "public.json"))
+    await restart(broken, "central", SELARAS_SIGNING_KEYS_FILE=str(tmp_path / "keys.json"))
     await until(lambda: watch.active("SyncFailureRatioHigh", kind="verify"), SessionFailed)
     await fired(watch, "SyncFailureRatioHigh", PAGE, site="situs", kind="verify")
-    await restart(broken, "syncer")
+    await restart(broken, "central")
     await until(lambda: not watch.active("SyncFailureRatioHigh"), SessionCompleted)
     await resolved(watch, "SyncFailureRatioHigh", site="situs", kind="verify")
     await soon(watch.gone, "SyncFailedOutstanding")
