@@ -304,8 +304,9 @@ async def _verify(
             past_holds=own.holds,
             stated_seq=own.seq,
         )
-    if not await _as_stated(transaction, school, seq, roots.root, keys):
-        counters.violated("past_as_stated")
+    as_stated = await _as_stated(transaction, school, seq, roots.root, keys)
+    counters.checked("past_as_stated", as_stated)
+    if not as_stated:
         log.error("both sides are equal, and not what was signed before", extra={"npsn": school.npsn})
     statement = await receipts.issue(transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION)
     await schools.completed(transaction, school)

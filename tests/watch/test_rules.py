@@ -276,7 +276,7 @@ def run(
             "input_series": [{"series": name, "values": values} for name, values in series.items()],
             "promql_expr_test": [
                 {
-                    "expr": f'ALERTS{{alertstate="firing",alertname="{alert}"}}',
+                    "expr": f'ALERTS{{alertstate="firing",alertname=~"{alert}"}}',
                     "eval_time": at,
                     "exp_samples": [{"labels": _labels(alert, labels), "value": 1} for labels in expected],
                 }
@@ -316,8 +316,7 @@ def test_a_service_that_was_never_seen_is_alarmed_after_five_minutes(service: st
 
 
 def test_nothing_fires_while_everything_answers(tmp_path: Path) -> None:
-    for alert in NAMES:
-        run(tmp_path, seen(), alert, {"30m": []})
+    run(tmp_path, seen(), ".+", {"30m": []})
 
 
 def test_every_alert_has_cases() -> None:
