@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+from prometheus_client import Metric as Family
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
@@ -274,9 +276,7 @@ def metrics() -> list[Metric]:
     """Every metric of the four services, from their registries."""
     found: dict[str, Metric] = {}
     for service, one in built().items():
-        for collector in {id(c): c for c in one.registry._names_to_collectors.values()}.values():
-            (family,) = collector.collect()
-            labels = tuple(getattr(collector, "_labelnames", ()))  # a gauge without series shows them nowhere else
+        for family, labels in _families(one.registry):
             name = f"{family.name}_total" if family.type == "counter" else family.name
             before = found.get(name, Metric(name, family.type, labels, (), ()))
             if (before.type, before.labels) != (family.type, labels):
@@ -284,6 +284,15 @@ def metrics() -> list[Metric]:
             meanings = tuple(dict.fromkeys((*before.meanings, family.documentation)))
             found[name] = Metric(name, family.type, labels, meanings, (*before.services, service))
     return sorted(found.values(), key=lambda metric: metric.name)
+
+
+def _families(registry: CollectorRegistry) -> Iterator[tuple[Family, tuple[str, ...]]]:
+    """Each metric of a registry with the names of its labels; a gauge without series has them from its collector."""
+    for collector in registry._collector_to_names:
+        own = getattr(collector, "_labelnames", None)
+        for family in collector.collect():
+            of_samples = {name: None for sample in family.samples for name in sample.labels}
+            yield family, tuple(of_samples if own is None else own)
 
 
 def metrics_page() -> str:
@@ -296,7 +305,9 @@ def metrics_page() -> str:
         "Each service answers `/metrics` in Prometheus's text format. A gauge that is a state is read from the "
         "database at each scrape, so a restart loses nothing, and every process of a service exports it alike: take "
         "`max without (instance)`. Counters and histograms count what one process did since it started: sum them. "
-        "No label ever names a school. What to watch: [operations.md](operations.md).",
+        "No label ever names a school. `faststream_…` is the traffic over the broker: `destination` and `handler` are "
+        "an exchange with the words of the routing key that name no school, user or process, or `other`. "
+        "What to watch: [operations.md](operations.md).",
         "",
         *_table(
             ("metric", "type", "labels", "exported by", "meaning"),

@@ -29,6 +29,7 @@ from services.database import Database
 from services.errors import DatabaseAway, Transient
 from services.intake import Quarantine
 from services.settings import ServiceSettings
+from services.traffic import Traffic, sent_by
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +84,10 @@ class Service:
         self.registry = CollectorRegistry()
         self.quarantine = Quarantine(database)
         self._dead_queue = dead_queue
-        self._consuming = connect(settings.amqp_url, stop_seconds=settings.stop_seconds)
-        self._publishing = connect(settings.amqp_url, stop_seconds=settings.stop_seconds)
+        self.traffic = Traffic(self.registry, service=name, site=settings.site)
+        self.traffic.sends(sent_by(name))
+        self._consuming = connect(settings.amqp_url, stop_seconds=settings.stop_seconds, middlewares=[self.traffic])
+        self._publishing = connect(settings.amqp_url, stop_seconds=settings.stop_seconds, middlewares=[self.traffic])
         self.publisher = Publisher(
             self._publishing,
             user=user_of(settings.amqp_url),
@@ -101,7 +104,8 @@ class Service:
         self._trouble: dict[str, str] = {"start": "starting"}
         self._server: _Http | None = None
         self.http_port = 0
-        metrics.build_info(self.registry, name)
+        metrics.build_info(self.registry, name, settings.site)
+        metrics.process(self.registry)
 
     def serve(
         self, handlers: Handlers, *, prefetch: Mapping[str, int], limit_bytes: Mapping[str, int] | None = None
@@ -116,6 +120,7 @@ class Service:
             dead_queue=self._dead_queue,
             trouble=lambda reason: self._say("messages", reason),
         )
+        self.traffic.takes([*handlers.routes, *([self._dead_queue] if self._dead_queue else [])])
         self._workers.append(self._replay)
 
     def work(self, worker: Worker) -> None:

@@ -53,13 +53,15 @@ class Keys:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the servers are, as each user. `amqp` maps a user to its URL; `administrator` may make databases."""
+    """Where the servers are, as each user. `amqp` maps a user to its URL; `administrator` may make databases;
+    `servers` are the private ones, if these are."""
 
     amqp: Mapping[str, str]
     site_database: str
     central_database: str
     administrator: str
     keys: Keys | None = None
+    servers: Servers | None = None
 
     def of_service(self, name: str) -> dict[str, str]:
         """The settings of one service, and no other's."""
@@ -280,6 +282,7 @@ def _private(servers: Servers, everybody: Sequence[topology.User], passwords: Ma
         servers.database_url("site", passwords["@site"], "site"),
         servers.database_url("central", passwords["@central"], "central"),
         administrator=servers.superuser_url,
+        servers=servers,
     )
 
 

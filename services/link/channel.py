@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from aio_pika.exceptions import AMQPError
@@ -33,7 +34,15 @@ CONNECT_AGAIN_SECONDS = 5.0
 class Channel:
     """One process's requests to central. `url` is central's broker as this site's own user."""
 
-    def __init__(self, url: str, *, source: str, answer_seconds: float = 10.0, confirm_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        source: str,
+        answer_seconds: float = 10.0,
+        confirm_seconds: float = 10.0,
+        middlewares: Sequence[Any] = (),
+    ) -> None:
         self._answer_seconds = answer_seconds
         self._reply_to = f"{user_of(url)}.{secrets.token_hex(8)}"
         self._waiting: dict[str, asyncio.Future[Message]] = {}
@@ -47,6 +56,7 @@ class Channel:
             unreadable=self._not_readable,
             source=source,
             confirm_seconds=confirm_seconds,
+            middlewares=middlewares,
         )
 
     async def start(self) -> None:

@@ -157,6 +157,7 @@ class Workers:
             diverged=lambda entity: self._metrics.divergence.labels(self._metrics.site, entity).inc(),
             mended=lambda entity, side, n: self._metrics.repaired.labels(self._metrics.site, entity, side).inc(n),
             keys=self._keys,
+            compared=self._metrics.verifications.labels(self._metrics.site, self.kind).inc,
         )
         try:
             await self._run(session)

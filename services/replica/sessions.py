@@ -6,6 +6,7 @@ from.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,8 @@ from services.messages import Blocking, EntityDigest, LineageEntry, PageRow, Pro
 from services.replica import asking, judging, mending, records
 from services.replica.records import Key
 from services.replica.requests import Job, Requests, School
+
+log = logging.getLogger(__name__)
 
 MOST_FINDINGS = 100
 """Findings listed in a refusal; the count is always the whole."""
@@ -61,9 +64,15 @@ class Standing:
 class Replica:
     """The site's store, as sessions use it."""
 
-    def __init__(self, requests: Requests, today: Callable[[], date]) -> None:
-        """`today` is the date that schools are judged by."""
+    def __init__(
+        self,
+        requests: Requests,
+        today: Callable[[], date],
+        checked: Callable[[str, bool], None] = lambda _invariant, _holds: None,
+    ) -> None:
+        """`today` is the date that schools are judged by; `checked` is told of each self-check and whether it held."""
         self.requests = requests
+        self._told = checked
         self._today = today
 
     async def school(self, job: Job) -> School:
@@ -99,7 +108,8 @@ class Replica:
         `clear_doubt`: with the page that completes a session's first FETCH, the remaining `sent` marks go: what central
         did not show, it does not have. [trap]
         """
-        async with self.requests.holding(job) as (transaction, _):
+        async with self.requests.holding(job) as (transaction, school):
+            self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
             held = await records.read(transaction, job.npsn, [(row.entity, row.record_id) for row in page.rows])
             theirs = {
                 (row.entity, row.record_id): _shown(row, held.get((row.entity, row.record_id))) for row in page.rows
@@ -151,6 +161,8 @@ class Replica:
         keys = [(change.entity, change.record_id) for change in changes]
         async with self.requests.holding(job) as (transaction, _):
             held = await records.read(transaction, job.npsn, keys)
+            gated = all(key in held and held[key].sent is not None for key in keys)
+            self._checked(job, "pushed_as_gated", gated)
             theirs = {
                 key: [_answered(held[key], change, verdict)]
                 for key, change, verdict in zip(keys, changes, verdicts, strict=True)
@@ -181,6 +193,11 @@ class Replica:
         it, judge what the school has become, end the request.
         """
         async with self.requests.holding(job) as (transaction, _):
+            if job.kind == "pull":
+                doubtful = await transaction.value(
+                    "SELECT 1 FROM record WHERE npsn = :npsn AND is_sent LIMIT 1", npsn=job.npsn
+                )
+                self._checked(job, "pull_marks_nothing_sent", doubtful is None)
             await transaction.run(
                 """
                 INSERT INTO statement (npsn, incarnation, session, kind, head_seq, root, body, jws)
@@ -199,6 +216,11 @@ class Replica:
             )
             await judging.current(transaction, job.npsn, self._today())  # what came down may break a rule: show it now
             await self.requests.end(transaction, job, outcome, None, data)
+
+    def _checked(self, job: Job, invariant: str, holds: bool) -> None:
+        self._told(invariant, holds)
+        if not holds:
+            log.error("an invariant is violated: %s", invariant, extra={"npsn": job.npsn, "session": job.id})
 
     async def end(self, job: Job, outcome: str, problem: Problem, data: dict[str, Any]) -> None:
         """The session was refused or failed: nothing more is written."""
