@@ -116,7 +116,7 @@ class Replica:
             }
             changed = await _absorb(transaction, job.npsn, theirs, held)
             if clear_doubt and page.complete:
-                await _clear_doubt(transaction, job.npsn)
+                changed = await _clear_doubt(transaction, job.npsn) or changed
             await transaction.run(
                 """
                 UPDATE school SET cursor = :cursor, highest_seq = greatest(highest_seq, :head),
@@ -268,10 +268,10 @@ async def _absorb(
             overruled += [(key, one, version.version) for one in absorbed.overruled]
             changed = changed or absorbed.changed_data
         after[key] = record
-    await records.write(transaction, npsn, after)
+    went = await records.write(transaction, npsn, after)
     await records.log_overruled(transaction, npsn, overruled)
     dropped = await records.drop_refusals(transaction, npsn)
-    return changed or dropped > 0
+    return changed or went or dropped > 0
 
 
 def _shown(row: PageRow, held: Replicated | None) -> list[Base]:
@@ -285,9 +285,10 @@ def _shown(row: PageRow, held: Replicated | None) -> list[Base]:
     return [Base(hidden.version, hidden.seq, _fields(hidden.text)), newest]  # trap: what a later hand hides
 
 
-async def _clear_doubt(transaction: Transaction, npsn: str) -> None:
+async def _clear_doubt(transaction: Transaction, npsn: str) -> bool:
+    """What central did not show, it does not have. Did a refusal go with a record that was deleted here since?"""
     doubtful = await records.sent(transaction, npsn)
-    await records.write(transaction, npsn, {key: clear_sent(record) for key, record in doubtful.items()})
+    return await records.write(transaction, npsn, {key: clear_sent(record) for key, record in doubtful.items()})
 
 
 async def _blocked(transaction: Transaction, npsn: str, today: date) -> Gate | None:
@@ -334,13 +335,14 @@ async def _note_refusals(
 ) -> bool:
     """Keep central's findings with what it refused; any other verdict takes an older refusal off. Did any change?"""
     refused = {key: verdict for key, verdict in verdicts.items() if verdict.verdict == "refused"}
-    await records.write(transaction, npsn, {key: clear_sent(held[key]) for key in refused if key not in absorbed})
+    cleared = {key: clear_sent(held[key]) for key in refused if key not in absorbed}
+    went = await records.write(transaction, npsn, cleared)
     changed = await records.note_refusals(
         transaction,
         npsn,
         {key: [f.model_dump() for f in refused[key].findings] if key in refused else None for key in verdicts},
     )
-    return changed > 0
+    return went or changed > 0
 
 
 async def _counts(transaction: Transaction, npsn: str) -> tuple[int, int, int]:
