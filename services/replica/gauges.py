@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.database import Database
-from services.entities import SPECS
 from services.intake import Quarantine
 
 SCHOOL_STATES = (
@@ -42,10 +41,10 @@ async def gauges(database: Database, *, stale_days: int = STALE_DAYS) -> Gauges:
         )
         schools = await transaction.rows(_SCHOOLS, stale_days=stale_days)
     return Gauges(
-        pending_records=dict.fromkeys(SPECS, 0) | {r.entity: r.n for r in pending},
+        pending_records={r.entity: r.n for r in pending},
         pending_oldest=float(oldest or 0),
         invalid_findings={r.rule: r.n for r in invalid},
-        conflicts_open=dict.fromkeys(SPECS, 0) | {r.entity: r.n for r in conflicts},
+        conflicts_open={r.entity: r.n for r in conflicts},
         schools=dict.fromkeys(SCHOOL_STATES, 0) | {r.state: r.n for r in schools},
         dead_letters=await Quarantine(database).counts(),
     )
