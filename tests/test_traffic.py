@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from scripts.docs import WAYS
 from services import topology
 from services.broker import Publisher, connect
 from services.embedded.stack import OPERATOR, SERVICES, Addresses
 from services.errors import BrokerAway
 from services.messages import SyncRequested
 from services.traffic import DESTINATIONS, OTHER, Traffic, destination, sent_by
+from services.ways import WAYS
 
 NPSN = "99000010"
 WORDS = sorted({word for name in DESTINATIONS for word in name.split(".")})
