@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import aio_pika
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
-from alembic.script import ScriptDirectory
 from pamqp.commands import Basic
 
-from services import declare, migrations, topology
+from services import declare, tables, topology
 from services.broker import user_of
 from services.cli.probes import CLOSE_SECONDS, LOOK, Found
 from services.database import Database
@@ -110,16 +109,13 @@ async def _unheard(_message: object) -> None:
 
 async def database(what: str, url: str, side: topology.Side) -> list[Found]:
     """Log in; UTF-8; whether the tables are those of this release."""
-    scripts = ScriptDirectory.from_config(migrations.config(side, url))
-    head, known = scripts.get_current_head(), {script.revision for script in scripts.walk_revisions()}
     reached = Database(url, pool=1, name="config check")
     try:
         async with reached.transaction() as transaction:
             await transaction.run("SET TRANSACTION READ ONLY")
             encoding = await transaction.value("SHOW server_encoding")
             user = await transaction.value("SELECT current_user")
-            there = await transaction.value("SELECT to_regclass('alembic_version') IS NOT NULL")
-            revision = await transaction.value("SELECT version_num FROM alembic_version") if there else None
+            there = await tables.read(transaction)
             is_centrals = await transaction.value("SELECT to_regclass('incarnation') IS NOT NULL")
     finally:
         with suppress(Exception):
@@ -133,22 +129,27 @@ async def database(what: str, url: str, side: topology.Side) -> list[Found]:
                 f"Buat basis data baru: {make}", f"Make a new database: {make}",
             )
         )  # fmt: skip
-    if revision is not None and is_centrals != (side == "central"):
+    if there.revision is not None and is_centrals != (side == "central"):
         other = ("pusat", "central's") if is_centrals else ("situs", "a site's")
         found.append(Found(f"{what}: tables", False, f"milik {other[0]}", f"they are {other[1]}", *LOOK))
         return found
-    return [*found, _revision(f"{what}: tables", side, revision, head, known)]
+    return [*found, _revision(f"{what}: tables", side, there)]
 
 
-def _revision(what: str, side: topology.Side, revision: str | None, head: str | None, known: set[str]) -> Found:
-    if revision == head:
-        return Found(what, True, f"sesuai rilis ini ({head})", f"those of this release ({head})")
+def _revision(what: str, side: topology.Side, there: tables.Tables) -> Found:
+    needed, revision = tables.NEEDED[side], there.revision
     migrate = (f"Jalankan `selaras migrate {side}`", f"Run `selaras migrate {side}`")
     if revision is None:
         return Found(what, False, "belum ada", "none yet", *migrate)
-    if revision in known:
-        return Found(what, False, f"{revision}, rilis ini perlu {head}", f"{revision}, but this needs {head}", *migrate)
-    return Found(
-        what, False, f"{revision}, dari rilis yang lebih baru", f"{revision}, of a newer release",
-        "Pasang rilis itu di sini juga", "Install that release here too",
-    )  # fmt: skip
+    if revision < needed:
+        return Found(
+            what, False, f"{revision}, rilis ini perlu {needed}", f"{revision}, but this needs {needed}", *migrate
+        )  # fmt: skip
+    if tables.misfit(side, there):
+        return Found(
+            what, False, f"{revision}, dari rilis yang lebih baru", f"{revision}, of a newer release",
+            "Pasang rilis itu di sini juga", "Install that release here too",
+        )  # fmt: skip
+    if tables.newer(side, there):
+        return Found(what, True, f"{revision}, lebih baru dan cocok", f"{revision}, newer, and they fit this release")
+    return Found(what, True, f"sesuai rilis ini ({revision})", f"those of this release ({revision})")
