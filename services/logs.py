@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
@@ -38,7 +38,7 @@ def _text(pattern: str) -> Form:
 
 
 def _number(value: Any) -> Any:
-    return value if isinstance(value, int | float) and abs(value) < 10**15 else UNFIT
+    return value if isinstance(value, int | float) and abs(value) < 10**9 else UNFIT
 
 
 def _counts(value: Any) -> Any:
@@ -92,7 +92,9 @@ FIELDS: Mapping[str, Form] = {
     "error": _text(r"[A-Za-z_][A-Za-z0-9_]{0,79}"),  # an exception's type
     "address": _ADDRESS,
     "exit_code": _number,
-    "why": _text(r"[^\x00-\x1f]{1,500}"),  # the sentence a service ends with: settings and servers, never a message
+    "why": _text(
+        r"[^\x00-\x1f\ud800-\udfff]{1,500}"
+    ),  # the sentence a service ends with: settings and servers, never a message
     "trace": _text(r"[0-9a-f]{32}"),
 }
 """Every field that a line may have beside time, level, logger and message, and the form of its values."""
@@ -168,7 +170,7 @@ def _said(record: logging.LogRecord) -> str:
     arguments it may have been put together from anything.
     """
     if record.name.startswith("services.") or record.args:
-        return str(record.msg)
+        return str(record.msg).encode(errors="replace").decode()
     return "a library's message, see its place"
 
 
@@ -194,10 +196,11 @@ def _places(error: BaseException | None) -> str:
 
 
 class _Standard(logging.StreamHandler[Any]):
-    """Standard error, and silence about a line that cannot be written: logging itself would print its arguments."""
+    """Standard error. Of a line that cannot be written logging itself would print the arguments; this does not."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
-        """Say nothing."""
+        with suppress(Exception):
+            self.stream.write(f'{{"level":"ERROR","logger":"{__name__}","message":"a line could not be written"}}\n')
 
 
 _NOISY = ("aio_pika", "aiormq", "faststream", "uvicorn", "alembic", "sqlalchemy", "opentelemetry", "urllib3", "asyncio")
