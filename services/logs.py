@@ -89,6 +89,7 @@ FIELDS: Mapping[str, Form] = {
     "entities": _entities,
     "quarantine": _number,  # a row's id
     "follow_up": _number,  # a row's id
+    "sqlstate": _text(r"[0-9A-Z]{5}"),
     "error": _text(r"[A-Za-z_][A-Za-z0-9_]{0,79}"),  # an exception's type
     "address": _ADDRESS,
     "exit_code": _number,
@@ -146,6 +147,7 @@ class _Lines(logging.Formatter):
         trace: str | None = None
         if record.exc_info and record.exc_info[0] is not None:
             fields["error"] = _types(record.exc_info[1])
+            fields |= allowed({"sqlstate": _sqlstate(record.exc_info[1])})
             trace = _places(record.exc_info[1])
         line = {
             "time": datetime.fromtimestamp(record.created, UTC)
@@ -187,6 +189,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _types(error: BaseException | None) -> str:
     return " < ".join(type(one).__name__ for one in _chain(error))
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    """What the database calls the trouble, if it is one of its own."""
+    return next((one.sqlstate for one in _chain(error) if hasattr(one, "sqlstate")), None)
 
 
 def _places(error: BaseException | None) -> str:

@@ -103,7 +103,7 @@ def unpack(body: bytes, content_encoding: str | None, limit_bytes: int) -> bytes
     if content_encoding == "zstd":
         body = _unpack_zstd(body, limit_bytes)
     elif content_encoding:
-        raise MessageRefused("MSG-01", f"unknown content_encoding {content_encoding[:20]!r}")
+        raise MessageRefused("MSG-01", "unknown content_encoding")
     if len(body) > limit_bytes:
         raise MessageRefused("MSG-07", f"more than {limit_bytes} bytes")
     return body

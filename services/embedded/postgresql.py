@@ -32,6 +32,7 @@ UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root; this user is on every machine and owns nothing."""
 MAX_CONNECTIONS = 200
 LOG_WITHOUT_VALUES = {
+    "log_min_messages": "log",  # no ERROR: the service it came to tells of it; the server's sentence may quote a value
     "log_error_verbosity": "terse",  # no DETAIL: it quotes rows ("Failing row contains …", "Key (…)=(…)")
     "log_min_error_statement": "panic",  # no STATEMENT: what a person types has values in it
     "log_parameter_max_length": "0",

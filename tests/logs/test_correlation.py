@@ -42,7 +42,7 @@ async def everything(stage: Stage, npsn: str) -> AsyncIterator[asyncio.Queue[Eve
 
 async def until_end(heard: asyncio.Queue[Event[Any]]) -> list[Event[Any]]:
     """What is announced, up to the end of a sync."""
-    events = []
+    events: list[Event[Any]] = []
     async with asyncio.timeout(30):
         while not events or events[-1].type not in ENDS:
             events.append(await heard.get())

@@ -32,7 +32,7 @@ def faults(text: str) -> list[str]:
             found.append(f"{where}: the message is not constant")
         for keyword in call.keywords:
             if keyword.arg == "extra" and isinstance(keyword.value, ast.Dict):
-                names = [key.value for key in keyword.value.keys if isinstance(key, ast.Constant)]
+                names = [str(key.value) for key in keyword.value.keys if isinstance(key, ast.Constant)]
                 found += [f"{where}: {name} is not listed" for name in names if name not in logs.FIELDS]
             elif keyword.arg not in ("extra", "exc_info"):
                 found.append(f"{where}: {keyword.arg}")

@@ -83,7 +83,7 @@ def test_no_field_takes_a_number_or_a_name_of_a_person(said: Any, field: str, va
 
 def test_of_a_library_only_the_template_is_said_and_where_it_stands(said: Any) -> None:
     theirs.warning("could not send %r to %s", NIK, NAME)
-    theirs.warning(f"{NAME} was not accepted")  # noqa: G004  what a library may do
+    theirs.warning(f"{NAME} was not accepted")
     template, put_together = said()
     assert template["message"] == "could not send %r to %s"
     assert template["place"].startswith("test_lines:")

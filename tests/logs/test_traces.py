@@ -1,4 +1,4 @@
-"""Traces: one sync is one trace across the processes; without a collector, or with one that is away, nothing is lost."""
+"""Traces: one sync is one trace across the processes; a collector that is away loses nothing."""
 
 from __future__ import annotations
 
