@@ -72,12 +72,10 @@ FIELDS: Mapping[str, Form] = {
     "attempt": _number,
     "request": _ID,  # a session's row at the site
     "session": _number,  # its number at central
-    "incarnation": _ID,
     "batch": _number,
     "seq": _number,
     "duration_seconds": _number,
     "retry_seconds": _number,
-    "records": _number,
     "received": _number,
     "sent": _number,
     "stored": _number,
@@ -226,7 +224,8 @@ def configure(level: str, form: Format) -> None:
     logging.captureWarnings(capture=True)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("aio_pika.robust_connection").setLevel(logging.ERROR)
+    for noisier in ("aio_pika.robust_connection", "opentelemetry"):  # each try of theirs is a warning
+        logging.getLogger(noisier).setLevel(logging.ERROR)
     sys.excepthook = lambda kind, error, trace: _uncaught((kind, error, trace))
     sys.unraisablehook = lambda left: _uncaught((left.exc_type, left.exc_value, left.exc_traceback))
     threading.excepthook = lambda left: _uncaught((left.exc_type, left.exc_value, left.exc_traceback))

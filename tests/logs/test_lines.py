@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,3 +135,10 @@ def test_whatever_ends_badly_is_one_line_without_values(breaks: str) -> None:
     (line,) = [json.loads(line) for line in ended.stderr.splitlines()]
     assert line["level"] in ("WARNING", "ERROR", "CRITICAL")
     assert NIK not in ended.stderr
+
+
+def test_every_field_is_explained_to_who_reads_the_log() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("\n## Logs\n")
+    explained = set(re.findall(r"`([a-z_]+)`", section.partition("\n## ")[0]))
+    assert logs.FIELDS.keys() - explained == set()
