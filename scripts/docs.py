@@ -84,7 +84,9 @@ def messages_page() -> str:
         f'(`content_type` `{wire.CONTENT_TYPE}`): `specversion` "1.0", `id`, `source`, `type`, `subject` (the '
         "school's NPSN), `time`, and `data`, whose fields are below. A publisher sets the AMQP property `user_id` to "
         "the name of its broker user. Requests of the exchange and their answers carry `reply_to` and "
-        "`correlation_id` as AMQP properties too.",
+        "`correlation_id` as AMQP properties too. What follows from an event has the attribute `correlationid` "
+        "(CloudEvents' extension of that name): the one that the event had itself, if it is a UUID, or else the "
+        "event's `id`. A header `traceparent` (W3C trace context) is taken up and handed on.",
         "",
         f"A public body has at most {wire.MAX_BODY_BYTES // 1024**2} MiB, one between a site and central "
         f"{wire.EXCHANGE_BODY_BYTES // 1024**2} MiB, and an event at most {MAX_CHANGES:,} changes. Bodies of "

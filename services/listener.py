@@ -79,7 +79,7 @@ class Listener:
                 limit_bytes=wire.EXCHANGE_BODY_BYTES,
             )
         except MessageRefused as error:
-            log.warning("not readable: %s", error.code)
+            log.warning("what was heard is not readable", extra={"code": error.code})
             self._unreadable(message.correlation_id, error)
         else:
             self._heard(event)

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import signal
 import socket
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -23,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services import metrics, tables
+from services import logs, metrics, tables
 from services.broker import Consumer, Handlers, Publisher, connect, user_of
 from services.database import Database
 from services.errors import DatabaseAway, Transient
@@ -151,6 +150,10 @@ class Service:
 
     async def start(self) -> None:
         """Answer HTTP at once; then wait for the database and the broker. Raises NotSetUp."""
+        with logs.about(service=self.name, site=self.settings.site):
+            await self._start()
+
+    async def _start(self) -> None:
         try:
             self._server = _Http(self._app(), self.settings.http_host, self.settings.http_port)
         except OSError as error:
@@ -159,7 +162,7 @@ class Service:
                 f"{self.name} cannot answer on {where} ({error.strerror}): set SELARAS_HTTP_PORT."
             ) from error
         self.http_port = await self._server.start()
-        log.info("%s answers on http://%s:%d", self.name, self.settings.http_host, self.http_port)
+        log.info("answers", extra={"address": f"http://{self.settings.http_host}:{self.http_port}"})
         await self._database_ready()
         self._say("start", "waiting for the broker")
         try:
@@ -175,10 +178,15 @@ class Service:
         for task in self._tasks:
             task.add_done_callback(self._ended)
         self._say("start", None)
-        log.info("%s is ready", self.name)
+        log.info("ready")
 
     async def stop(self) -> None:
         """Finish what is in hand, at most `stop_seconds`, then close everything."""
+        with logs.about(service=self.name, site=self.settings.site):
+            await self._stop()
+            log.info("stopped")
+
+    async def _stop(self) -> None:
         self._say("start", "stopping")
         self._stopping.set()
         if self._consumer is not None:
@@ -228,7 +236,7 @@ class Service:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            log.critical("a loop of %s broke", self.name, exc_info=task.exception())
+            log.critical("a loop broke", exc_info=task.exception())
             self.broken.set()
 
     async def _watch(self, stopping: asyncio.Event) -> None:
@@ -282,7 +290,13 @@ class _Http:
             self._socket.close()
             raise
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+            uvicorn.Config(
+                app,
+                log_config=None,  # its own would print exceptions whole, past `services.logs`
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=2,
+            )
         )
 
     async def start(self) -> int:
@@ -307,28 +321,6 @@ async def _stops(stopping: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-class _WithoutValues(logging.Formatter):
-    """Tracebacks name places and types, never the exceptions' texts: those may quote what somebody typed."""
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802  logging's own name
-        told = []
-        error: BaseException | None = ei[1]
-        while error is not None:
-            told.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__)
-            error = error.__cause__ or error.__context__
-        return "\ncaused by\n".join(told)
-
-
-def configure_logging(level: str) -> None:
-    """One line per event on standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_WithoutValues("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("aio_pika", "aiormq", "faststream", "uvicorn", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("aio_pika.robust_connection").setLevel(logging.ERROR)
 
 
 async def run(services: Sequence[Service], on_ready: Callable[[], None] = lambda: None) -> None:

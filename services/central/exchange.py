@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from services import topology
+from services import logs, topology
 from services.broker import Handlers, PublishRefused
 from services.central import admission, descent, history, line, mending, pushing, receipts, registry, schools, versions
 from services.central.gauges import Counters
@@ -21,6 +21,7 @@ from services.central.line import Capacity
 from services.central.registry import Key, Stored
 from services.central.schools import School
 from services.central.speaking import Announce, kinds, site_of
+from services.central.telling import told
 from services.database import Database, Transaction
 from services.entities import SPECS
 from services.errors import MessageRefused
@@ -86,6 +87,7 @@ def exchange_handlers(
     async def reply(event: Event[Any], answer: Message) -> None:
         """Answer the sender. A queue that is gone belongs to a process that is gone: the site will ask again."""
         assert event.reply_to is not None
+        logs.add(**told(event.data, answer))
         try:
             await announce(
                 topology.REPLIES,
@@ -95,7 +97,8 @@ def exchange_handlers(
                 correlation_id=event.correlation_id or event.id,
             )
         except PublishRefused:
-            log.debug("nobody waits for this answer any more", extra={"type": answer.type})
+            logs.add(outcome="unheard")
+            log.debug("nobody waits for this answer any more")
 
     @handlers.on(topology.CENTRAL_REQUESTS, SchoolRegister)
     async def on_school_register(event: Event[SchoolRegister]) -> None:

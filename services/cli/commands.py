@@ -142,7 +142,7 @@ def run() -> int:
 
         if ours := troubles.ours(error):
             return _say(*ours)
-        log.critical("stopped", exc_info=error)  # seen where a service logs
+        log.critical("stopped on an error", exc_info=error)  # seen where a service logs
         if os.environ.get("SELARAS_TRACEBACK"):
             raise
         return _say(*troubles.told(error))
@@ -155,6 +155,9 @@ def _is_text(word: str) -> bool:
 
 
 def _say(sentence: str, code: int) -> int:
-    if sentence:
+    logs = sys.modules.get("services.logs")
+    if sentence and logs is not None and logs.configured():
+        log.critical("ended", extra={"why": sentence, "exit_code": code})  # a service says everything by lines
+    elif sentence:
         sys.stderr.write(sentence + "\n")
     return code

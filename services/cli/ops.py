@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from services import declare, tables, topology
+from services import declare, logs, tables, topology, tracing
 from services.cli import show
 from services.cli.arguments import AsJson, RowId
 from services.cli.client import reach
@@ -24,6 +24,8 @@ from services.settings import load
 
 T = TypeVar("T")
 SERVICES = ("validator", "syncer", "puller", "central")
+SPANS_SECONDS = 3.0
+"""How long the end of a service waits for its last spans to be sent."""
 SideOption = Annotated[
     Literal["site", "central"], typer.Option("--side", help="Whose database: the site's or central's")
 ]
@@ -47,6 +49,8 @@ def serve(
         raise Stop(str(error), NOT_SET_UP) from error
     except runtime.Broken as error:
         raise Stop(str(error), FAILED) from error
+    finally:
+        tracing.stop(SPANS_SECONDS)
 
 
 async def _serve(names: tuple[str, ...]) -> None:
@@ -58,7 +62,9 @@ async def _serve(names: tuple[str, ...]) -> None:
         settings = load(app.Settings)
         if settings.http_port:  # one port each: the given one and those after it
             settings = settings.model_copy(update={"http_port": settings.http_port + number})
-        runtime.configure_logging(settings.log_level)
+        logs.configure(settings.log_level, settings.log_format)
+        if not number:
+            tracing.start(settings.otlp_endpoint, service="-".join(names), site=settings.site)
         built.append(app.build(settings))
     await runtime.run(built)
 

@@ -26,6 +26,9 @@ class CommandSettings(BaseSettings):
     central_amqp_url: str | None = Field(None, description="Central's broker, as this site's user: register")
     officer_amqp_url: str | None = Field(None, description="Central's broker, as an officer's user: officer")
     central_database_url: str | None = Field(None, description="The registry: officer school, dead --side central")
+    otlp_endpoint: str | None = Field(
+        None, description="Send traces to this OpenTelemetry collector; they begin with what the command publishes"
+    )
 
     def need(self, name: str) -> str:
         """One of the addresses. Raises SettingsMissing in one sentence."""

@@ -146,6 +146,7 @@ class Stack:
             **_bare_environment(),
             "SELARAS_SITE": "pusat" if name == "central" else SITE,
             "SELARAS_HTTP_PORT": str(self.ports[name]),
+            "SELARAS_LOG_FORMAT": "text",  # people read these
             **self.environment,
             **self.addresses.of_service(name),
             **settings,

@@ -14,7 +14,7 @@ from typing import Any
 
 from aio_pika.exceptions import AMQPError
 
-from services import topology, wire
+from services import topology, tracing, wire
 from services.broker import PublishRefused, user_of
 from services.errors import BrokerAway, CentralAway, MessageRefused
 from services.listener import Listener
@@ -76,7 +76,7 @@ class Channel:
                 await self._listener.start()
                 self._connected.set()
             except (AMQPError, OSError) as error:
-                log.warning("no line to central: %s", type(error).__name__)
+                log.warning("no line to central", extra={"error": type(error).__name__})
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
 
     async def ask(self, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:
@@ -84,7 +84,10 @@ class Channel:
 
         Raises CentralAway when nothing answers `SENDS` times `answer_seconds`, MessageRefused for an unreadable answer.
         """
-        request_id = id or wire.new_id()
+        with tracing.step(f"ask {verb}", "client", npsn=npsn, verb=verb):
+            return await self._ask(verb, npsn, request, id or wire.new_id())
+
+    async def _ask(self, verb: str, npsn: str, request: Message, request_id: str) -> Message:
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = answer
         trouble = "no connection"

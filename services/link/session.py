@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from services import wire
+from services import logs, wire
 from services.errors import CentralAway, SelarasError
 from services.link import statement
 from services.link.channel import Channel
@@ -164,6 +164,7 @@ class Session:
             raise Waiting(granted)
         if not isinstance(granted, SessionGranted):
             raise CentralAway(f"answered OPEN with {granted.type}")
+        logs.add(session=granted.session)
         self.number = granted.session
         self.incarnation = granted.incarnation
         self.batch_records = granted.limits.records
