@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-compose image wheel simulate check lock clean venv
+.PHONY: help demo up test test-compose image wheel simulate upgrade-rehearsal check lock clean venv
 PYTHON ?=
 export PYTHON
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: venv ## the whole story on this machine, with servers of its own, in half a minute
 	@.venv/bin/selaras demo
@@ -30,6 +30,10 @@ wheel: venv ## dist/selaras-VERSION-py3-none-any.whl: pip install 'FILE[embedded
 SEEDS ?= 20000
 simulate: venv ## the exchange through SEEDS=20000 more random lives of a school, or SEEDS=17..17
 	@.venv/bin/python -m tests.simulation $(SEEDS)
+
+RECORDS ?= 1000000
+upgrade-rehearsal: venv ## migrations under RECORDS=1000000 records a side, with the release before at work: minutes, 5 GB
+	@.venv/bin/python -m tests.upgrade.rehearsal $(RECORDS)
 
 check: venv ## style, types, and who may import whom
 	@.venv/bin/ruff check

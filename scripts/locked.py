@@ -1,6 +1,6 @@
-"""Prints a part of requirements.lock, with its hashes: `python scripts/locked.py run-time|build`.
+"""Prints a part of requirements.lock, with its hashes: `python scripts/locked.py run-time tracing`, `… build`.
 
-`run-time` is what the services need, without the extras of pyproject.toml; `build` what makes the wheel. Uses the
+`run-time` is what the services need, `build` what makes the wheel, anything else an extra of pyproject.toml. Uses the
 standard library alone, for the image is built with it.
 """
 
@@ -44,15 +44,17 @@ def part(lock: str, roots: Iterable[str]) -> str:
     return "".join(text + "\n" for name, text, _ in every if name in wanted)
 
 
-def roots(which: str) -> list[str]:
-    """What pyproject.toml names: `run-time` or `build`."""
+def roots(*which: str) -> list[str]:
+    """What pyproject.toml names under `run-time`, `build`, or an extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    named: list[str] = (
-        project["project"]["dependencies"] if which == "run-time" else project["build-system"]["requires"]
-    )
-    return named
+    named: dict[str, list[str]] = {
+        "run-time": project["project"]["dependencies"],
+        "build": project["build-system"]["requires"],
+        **project["project"]["optional-dependencies"],
+    }
+    return [requirement for one in which for requirement in named[one]]
 
 
 if __name__ == "__main__":
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    sys.stdout.write(part(lock, roots(sys.argv[1])))
+    sys.stdout.write(part(lock, roots(*sys.argv[1:])))

@@ -24,7 +24,7 @@ from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchang
 from faststream.rabbit.annotations import RabbitMessage
 from yarl import URL
 
-from services import lenient, topology, wire
+from services import lenient, logs, topology, tracing, wire
 from services.errors import BrokerAway, MessageRefused, Permanent, SelarasError, Transient
 from services.intake import Quarantine
 from services.messages import Message
@@ -163,17 +163,20 @@ class Publisher:
         full holds up nobody else.
         """
         event_id = id or wire.new_id()
-        body, content_encoding = wire.compress(wire.encode(message, subject=subject, source=self.source, id=event_id))
-        await self._publish(
-            body,
-            exchange=self._exchanges[exchange],
-            routing_key=routing_key,
-            mandatory=mandatory,
-            reply_to=reply_to,
-            correlation_id=correlation_id,
-            message_id=event_id,
-            content_encoding=content_encoding,
-        )
+        event = wire.encode(message, subject=subject, source=self.source, id=event_id, correlation=logs.correlation())
+        body, content_encoding = wire.compress(event)
+        with tracing.step(f"publish {message.type}", "producer", npsn=subject, event=event_id):
+            await self._publish(
+                body,
+                exchange=self._exchanges[exchange],
+                routing_key=routing_key,
+                mandatory=mandatory,
+                reply_to=reply_to,
+                correlation_id=correlation_id,
+                message_id=event_id,
+                content_encoding=content_encoding,
+                headers=tracing.headers(),
+            )
 
     async def _publish(self, body: bytes, **options: Any) -> None:
         """The wrapped call: FastStream passes over the timeout, and a dying connection may raise CancelledError."""
@@ -185,7 +188,7 @@ class Publisher:
         except DeliveryError as error:
             if options["mandatory"] or isinstance(error, PublishError):
                 raise PublishRefused(f"{options['routing_key']}: {type(error).__name__}") from error
-            log.warning("a listener's queue did not take an announcement", extra={"key": options["routing_key"]})
+            log.warning("a listener's queue did not take an announcement", extra={"event": options["message_id"]})
         except (
             ChannelAccessRefused,
             ChannelNotFoundEntity,
@@ -256,9 +259,11 @@ class Handlers:
             content_encoding=delivery.content_encoding,
             limit_bytes=limit_bytes,
         )
-        began = time.monotonic()
-        await routes[event.type](event)
-        log.info("%s of %s taken in %.0f ms", event.type, event.subject, (time.monotonic() - began) * 1000)
+        logs.add(type=event.type, npsn=event.subject, event=event.id, correlation=event.correlation)
+        with tracing.span(f"take {event.type}", "consumer", parent=delivery.headers.get(tracing.HEADER)):
+            began = time.monotonic()
+            await routes[event.type](event)
+            log.info("message taken", extra={"duration_seconds": round(time.monotonic() - began, 4)})
 
 
 class Consumer:
@@ -300,7 +305,9 @@ class Consumer:
             no_reply=True,
         )
         async def take(message: RabbitMessage) -> None:
-            await self._take(Delivery.of(queue, message.raw_message), message.raw_message, settle)
+            delivery = Delivery.of(queue, message.raw_message)
+            with logs.about(queue=queue, event=delivery.message_id):
+                await self._take(delivery, message.raw_message, settle)
 
     def _limit(self, queue: str) -> int:
         return self._limit_bytes.get(queue, wire.MAX_BODY_BYTES)
@@ -320,10 +327,10 @@ class Consumer:
                 break
             except Transient as error:
                 self._trouble(f"{type(error).__name__}: {error}")
-                log.warning("holding a message: %s", type(error).__name__, extra={"queue": delivery.queue})
+                log.warning("a message is held", extra={"error": type(error).__name__})
             except Exception as error:
                 tries += 1
-                log.exception("handler failed (try %d)", tries, extra={"queue": delivery.queue})
+                log.exception("handler failed", extra={"attempt": tries})
                 if tries >= TRIES and await self._quarantined(delivery, "MSG-11", type(error).__name__):
                     break
             if self._stopping.is_set() or asyncio.get_running_loop().time() > deadline:
@@ -338,7 +345,6 @@ class Consumer:
         try:
             await self._handlers.handle(delivery, limit_bytes=self._limit(delivery.queue))
         except Permanent as refused:
-            log.warning("to quarantine: %s", refused.code, extra={"queue": delivery.queue})
             if isinstance(refused, MessageRefused):
                 await self._handlers.refuse(delivery, refused)
             await self._put(delivery, refused.code, refused.detail)
@@ -358,12 +364,12 @@ class Consumer:
             await self._put(delivery, code, cause)
         except Exception as error:
             self._trouble(f"quarantine: {type(error).__name__}")
-            log.exception("not kept", extra={"queue": delivery.queue})
+            log.exception("a message could not be kept in quarantine, and is held")
             return False
         return True
 
     async def _put(self, delivery: Delivery, code: str, cause: str) -> None:
-        await self._quarantine.put(
+        row_id = await self._quarantine.put(
             queue=delivery.queue,
             code=code,
             cause=cause,
@@ -372,6 +378,7 @@ class Consumer:
             properties=delivery.properties,
             body=delivery.body,
         )
+        log.warning("kept in quarantine", extra={"queue": delivery.queue, "code": code, "quarantine": row_id})
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -395,19 +402,26 @@ class Consumer:
                 correlation_id=row.properties.get("correlation_id"),
                 headers=row.properties.get("headers") or {},
             )
-            try:
-                await self._handlers.handle(delivery, limit_bytes=self._limit(delivery.queue))
-            except Transient:
-                raise
-            except Permanent as refused:
-                await self._quarantine.failed_again(row.id, refused.code, refused.detail)
-            except Exception as error:
-                log.exception("replay failed", extra={"queue": row.queue})
-                await self._quarantine.failed_again(row.id, "MSG-11", type(error).__name__)
-            else:
-                await self._quarantine.close(row.id, "replayed")
-                done += 1
+            with logs.about(queue=row.queue, event=delivery.message_id, quarantine=row.id):
+                done += await self._replayed(delivery, row.id)
         return done
+
+    async def _replayed(self, delivery: Delivery, row_id: int) -> bool:
+        try:
+            await self._handlers.handle(delivery, limit_bytes=self._limit(delivery.queue))
+        except Transient:
+            raise
+        except Permanent as refused:
+            await self._quarantine.failed_again(row_id, refused.code, refused.detail)
+            log.warning("a replay was refused", extra={"code": refused.code})
+            return False
+        except Exception as error:
+            log.exception("a replay failed", extra={"code": "MSG-11"})
+            await self._quarantine.failed_again(row_id, "MSG-11", type(error).__name__)
+            return False
+        await self._quarantine.close(row_id, "replayed")
+        log.info("replayed")
+        return True
 
 
 async def _settled(answer: Awaitable[None]) -> None:
@@ -415,7 +429,7 @@ async def _settled(answer: Awaitable[None]) -> None:
     try:
         await answer
     except (AMQPError, aiormq.exceptions.AMQPError, ConnectionError, RuntimeError) as error:
-        log.warning("not acknowledged, so it will come again: %s", type(error).__name__)
+        log.warning("not acknowledged, so it will come again", extra={"error": type(error).__name__})
 
 
 async def _undecoded(message: RabbitMessage) -> None:

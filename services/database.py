@@ -15,6 +15,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from services import tracing
 from services.errors import DatabaseAway
 
 TRANSIENT_STATES = ("08", "53", "57", "40", "25006", "55P03")
@@ -69,8 +70,9 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction that commits at the end of the block. Raises DatabaseAway for what passes by itself."""
         try:
-            async with self.engine.begin() as connection:
-                yield Transaction(connection)
+            with tracing.step("transaction"):
+                async with self.engine.begin() as connection:
+                    yield Transaction(connection)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             if is_transient(error):
                 raise DatabaseAway(type(getattr(error, "orig", None) or error).__name__) from error

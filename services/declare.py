@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aio_pika
+from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from services import topology
@@ -31,23 +32,28 @@ async def declare(url: str, sides: tuple[topology.Side, ...] = topology.SIDES) -
 
 async def missing(url: str, sides: tuple[topology.Side, ...] = topology.SIDES) -> list[str]:
     """The exchanges and queues of `sides` that the broker lacks."""
-    lacking: list[str] = []
     connection = await aio_pika.connect(url)
     async with connection:
-        for exchange in topology.EXCHANGES:
+        return await missing_on(connection, sides)
+
+
+async def missing_on(connection: AbstractConnection, sides: tuple[topology.Side, ...]) -> list[str]:
+    """The same over a connection that is there."""
+    lacking: list[str] = []
+    for exchange in topology.EXCHANGES:
+        if exchange.side in sides:
             channel = await connection.channel()
             try:
-                if exchange.side in sides:
-                    await channel.declare_exchange(exchange.name, exchange.type, passive=True)
-                    await channel.close()
+                await channel.declare_exchange(exchange.name, exchange.type, passive=True)
+                await channel.close()
             except ChannelNotFoundEntity:
                 lacking.append(exchange.name)
-        for queue in topology.QUEUES:
+    for queue in topology.QUEUES:
+        if queue.side in sides:
             channel = await connection.channel()
             try:
-                if queue.side in sides:
-                    await channel.declare_queue(queue.name, passive=True)
-                    await channel.close()
+                await channel.declare_queue(queue.name, passive=True)
+                await channel.close()
             except ChannelNotFoundEntity:
                 lacking.append(queue.name)
     return lacking

@@ -36,18 +36,20 @@ class Listener:
         source: str,
         confirm_seconds: float = 10.0,
         patient: bool = True,
+        middlewares: Sequence[Any] = (),
         unreadable: Callable[[str | None, MessageRefused], None] = lambda _correlation_id, _error: None,
     ) -> None:
         """`bindings`: (exchange, routing key pattern).
 
         `heard` gets each event; `unreadable` what could not be decoded. `patient`: wait for a broker that is not up.
+        `middlewares` see what is published.
         """
         self.user = user_of(url)
         self._queue_name = f"{prefix}.{secrets.token_hex(8)}"
         self._bindings = bindings
         self._heard = heard
         self._unreadable = unreadable
-        self._broker = connect(url, patient=patient)
+        self._broker = connect(url, patient=patient, middlewares=middlewares)
         self.publisher = Publisher(self._broker, user=self.user, source=source, confirm_seconds=confirm_seconds)
 
     async def start(self) -> None:
@@ -77,7 +79,7 @@ class Listener:
                 limit_bytes=wire.EXCHANGE_BODY_BYTES,
             )
         except MessageRefused as error:
-            log.warning("not readable: %s", error.code)
+            log.warning("what was heard is not readable", extra={"code": error.code})
             self._unreadable(message.correlation_id, error)
         else:
             self._heard(event)

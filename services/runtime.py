@@ -10,7 +10,6 @@ import contextlib
 import logging
 import signal
 import socket
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,18 +17,18 @@ import uvicorn
 from aio_pika.exceptions import ChannelNotFoundEntity
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from sqlalchemy.exc import ProgrammingError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services import metrics, tls
+from services import logs, metrics, tables, tls
 from services.broker import Consumer, Handlers, Publisher, connect, user_of
 from services.database import Database
 from services.errors import DatabaseAway, Transient
 from services.intake import Quarantine
 from services.settings import ServiceSettings
+from services.traffic import Traffic, sent_by
 
 log = logging.getLogger(__name__)
 
@@ -71,17 +70,23 @@ class Service:
         settings: ServiceSettings,
         database: Database,
         *,
+        side: tables.Side,
         dead_queue: str | None = None,
     ) -> None:
-        """Two broker connections, so that a blocked publisher cannot hold up acknowledgements."""
+        """Two broker connections, so that a blocked publisher cannot hold up acknowledgements. `side`: whose tables the
+        database has.
+        """
         self.name = name
         self.settings = settings
         self.database = database
+        self._side = side
         self.registry = CollectorRegistry()
         self.quarantine = Quarantine(database)
         self._dead_queue = dead_queue
-        self._consuming = connect(settings.amqp_url, stop_seconds=settings.stop_seconds)
-        self._publishing = connect(settings.amqp_url, stop_seconds=settings.stop_seconds)
+        self.traffic = Traffic(self.registry, service=name, site=settings.site)
+        self.traffic.sends(sent_by(name))
+        self._consuming = connect(settings.amqp_url, stop_seconds=settings.stop_seconds, middlewares=[self.traffic])
+        self._publishing = connect(settings.amqp_url, stop_seconds=settings.stop_seconds, middlewares=[self.traffic])
         self.publisher = Publisher(
             self._publishing,
             user=user_of(settings.amqp_url),
@@ -98,7 +103,8 @@ class Service:
         self._trouble: dict[str, str] = {"start": "starting"}
         self._server: _Http | None = None
         self.http_port = 0
-        metrics.build_info(self.registry, name)
+        metrics.build_info(self.registry, name, settings.site)
+        metrics.process(self.registry)
 
     def serve(
         self, handlers: Handlers, *, prefetch: Mapping[str, int], limit_bytes: Mapping[str, int] | None = None
@@ -113,6 +119,7 @@ class Service:
             dead_queue=self._dead_queue,
             trouble=lambda reason: self._say("messages", reason),
         )
+        self.traffic.takes([*handlers.routes, *([self._dead_queue] if self._dead_queue else [])])
         self._workers.append(self._replay)
 
     def work(self, worker: Worker) -> None:
@@ -143,6 +150,10 @@ class Service:
 
     async def start(self) -> None:
         """Answer HTTP at once; then wait for the database and the broker. Raises NotSetUp."""
+        with logs.about(service=self.name, site=self.settings.site):
+            await self._start()
+
+    async def _start(self) -> None:
         try:
             self._server = _Http(self._app(), self.settings.http_host, self.settings.http_port)
         except OSError as error:
@@ -151,7 +162,7 @@ class Service:
                 f"{self.name} cannot answer on {where} ({error.strerror}): set SELARAS_HTTP_PORT."
             ) from error
         self.http_port = await self._server.start()
-        log.info("%s answers on http://%s:%d", self.name, self.settings.http_host, self.http_port)
+        log.info("answers", extra={"address": f"http://{self.settings.http_host}:{self.http_port}"})
         await self._database_ready()
         self._say("start", "waiting for the broker")
         if wrong := await tls.trouble(self.settings.amqp_url):
@@ -169,10 +180,15 @@ class Service:
         for task in self._tasks:
             task.add_done_callback(self._ended)
         self._say("start", None)
-        log.info("%s is ready", self.name)
+        log.info("ready")
 
     async def stop(self) -> None:
         """Finish what is in hand, at most `stop_seconds`, then close everything."""
+        with logs.about(service=self.name, site=self.settings.site):
+            await self._stop()
+            log.info("stopped")
+
+    async def _stop(self) -> None:
         self._say("start", "stopping")
         self._stopping.set()
         if self._consumer is not None:
@@ -205,19 +221,24 @@ class Service:
         while not self._stopping.is_set():
             try:
                 async with self.database.transaction() as transaction:
-                    await transaction.value("SELECT count(*) FROM alembic_version")
+                    found = await tables.read(transaction)
             except DatabaseAway as error:
                 self._say("start", f"waiting for the database ({error})")
-            except ProgrammingError as error:
-                raise NotSetUp(f"The database of {self.name} has no tables yet: run `selaras migrate`.") from error
             else:
+                if why := tables.misfit(self._side, found):
+                    raise NotSetUp(why)
+                if tables.newer(self._side, found):
+                    log.warning(
+                        "the tables are of a newer release (revision %s) than %s (%s), which may run on them",
+                        *(found.revision, self.name, tables.NEEDED[self._side]),
+                    )
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, CHECK_SECONDS)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            log.critical("a loop of %s broke", self.name, exc_info=task.exception())
+            log.critical("a loop broke", exc_info=task.exception())
             self.broken.set()
 
     async def _watch(self, stopping: asyncio.Event) -> None:
@@ -271,7 +292,13 @@ class _Http:
             self._socket.close()
             raise
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+            uvicorn.Config(
+                app,
+                log_config=None,  # its own would print exceptions whole, past `services.logs`
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=2,
+            )
         )
 
     async def start(self) -> int:
@@ -296,28 +323,6 @@ async def _stops(stopping: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-class _WithoutValues(logging.Formatter):
-    """Tracebacks name places and types, never the exceptions' texts: those may quote what somebody typed."""
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802  logging's own name
-        told = []
-        error: BaseException | None = ei[1]
-        while error is not None:
-            told.append("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__)
-            error = error.__cause__ or error.__context__
-        return "\ncaused by\n".join(told)
-
-
-def configure_logging(level: str) -> None:
-    """One line per event on standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_WithoutValues("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("aio_pika", "aiormq", "faststream", "uvicorn", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("aio_pika.robust_connection").setLevel(logging.ERROR)
 
 
 async def run(services: Sequence[Service], on_ready: Callable[[], None] = lambda: None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
@@ -68,6 +68,12 @@ class ServiceSettings(FromFilesToo):
     http_host: str = Field("127.0.0.1", description="Address of /livez, /readyz and /metrics")
     http_port: int = Field(0, description="Its port; 0 takes a free one and logs it")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: Literal["json", "text"] = Field(
+        "json", description="A line of the log: json for a collector, text for a person (`selaras up` uses it)"
+    )
+    otlp_endpoint: str | None = Field(
+        None, description="Send traces to this OpenTelemetry collector: http://host:4318 (OTLP/HTTP); without it none"
+    )
     database_pool: int = Field(10, description="Connections to the database, at most")
     stop_seconds: float = Field(20.0, description="How long a graceful stop waits for what is in hand")
     confirm_seconds: float = Field(10.0, description="How long a publish waits for the broker's confirm")

@@ -52,6 +52,10 @@ class PublicKeys:
         """Those of a JWKS file; of a private one, its public halves. Raises KeysUnusable."""
         return cls([_public(key) for key in _keys(_read(file), file)])
 
+    def knows(self, kid: str) -> bool:
+        """Is there a key of this `kid`?"""
+        return kid in self._keys
+
     def verify(self, token: str) -> dict[str, Any]:
         """The statement that central signed. Raises NotProven."""
         try:

@@ -36,7 +36,7 @@ M = TypeVar("M", bound=Message)
 @dataclass(frozen=True, slots=True)
 class Event(Generic[M]):
     """A decoded message. `sender` is the broker's validated user_id; `reply_to` and `correlation_id` as AMQP gave
-    them.
+    them. `correlation`: what this event and all that follows from it are found by (`correlation_of`).
     """
 
     type: str
@@ -49,6 +49,7 @@ class Event(Generic[M]):
     routing_key: str = ""
     reply_to: str | None = None
     correlation_id: str | None = None
+    correlation: str = ""
     content_hash: bytes = field(default=b"", repr=False)
 
 
@@ -57,13 +58,24 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def correlation_of(source: str, id: str, told: Any = None) -> str:
+    """What an event and all that follows from it are found by: the `correlationid` that it says, or else its own id.
+
+    Always a UUID: an id that is none may be anything, even somebody's number, and a UUID is made of it.
+    """
+    for candidate in (told, id):
+        if isinstance(candidate, str) and _UUID.fullmatch(candidate):
+            return candidate
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{source}\x1f{id}"))
+
+
 def now_text() -> str:
     """The time as an RFC 3339 text, UTC. Information only: nothing is ordered by it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def encode(data: Message, *, subject: str, source: str, id: str | None = None) -> bytes:
-    """The structured CloudEvent of `data`."""
+def encode(data: Message, *, subject: str, source: str, id: str | None = None, correlation: str | None = None) -> bytes:
+    """The structured CloudEvent of `data`. `correlation`: the extension attribute `correlationid`."""
     return orjson.dumps(
         {
             "specversion": "1.0",
@@ -73,6 +85,7 @@ def encode(data: Message, *, subject: str, source: str, id: str | None = None) -
             "subject": subject,
             "time": now_text(),
             "datacontenttype": "application/json",
+            **({"correlationid": correlation} if correlation else {}),
             "data": data.model_dump(mode="python"),
         }
     )
@@ -90,7 +103,7 @@ def unpack(body: bytes, content_encoding: str | None, limit_bytes: int) -> bytes
     if content_encoding == "zstd":
         body = _unpack_zstd(body, limit_bytes)
     elif content_encoding:
-        raise MessageRefused("MSG-01", f"unknown content_encoding {content_encoding[:20]!r}")
+        raise MessageRefused("MSG-01", "unknown content_encoding")
     if len(body) > limit_bytes:
         raise MessageRefused("MSG-07", f"more than {limit_bytes} bytes")
     return body
@@ -172,6 +185,7 @@ def decode(
         routing_key=routing_key,
         reply_to=reply_to,
         correlation_id=correlation_id,
+        correlation=correlation_of(envelope["source"], envelope["id"], envelope.get("correlationid")),
         content_hash=_content_hash(envelope["type"], data),
     )
     return event
@@ -201,6 +215,7 @@ def _content_hash(type_name: str, data: dict[str, Any]) -> bytes:
     return hashlib.sha256(type_name.encode() + b"\x1f" + content).digest()
 
 
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NPSN = re.compile(r"[0-9]{8}|[PK][0-9]{7}|NP[0-9]{6}")
 _NAME = re.compile(r"[A-Za-z_]{1,40}|[0-9]{1,4}")
 """What looks like a field's name or an index. Any other key may be somebody's name or NIK, and is not repeated."""

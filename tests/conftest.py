@@ -24,6 +24,7 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 """Each of pytest-xdist's workers has servers of its own."""
 RUN_DIR = Path(os.environ.get("SELARAS_TEST_RUN_DIR") or Path(__file__).parent.parent / ".run" / "test") / WORKER
 ENVIRONMENT = {
+    "SELARAS_LOG_FORMAT": "json",
     "SELARAS_LEASE_SECONDS": "2",
     "SELARAS_ANSWER_SECONDS": "2",
     "SELARAS_AFTER_SECONDS": "15",

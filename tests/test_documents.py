@@ -15,8 +15,10 @@ import pytest
 import typer
 
 from scripts import docs
+from services.cli import commands as cli
 from services.cli import outcomes
 from services.cli.commands import app
+from services.cli.later import Later
 from services.embedded.stack import Stack
 from services.errors import CATALOGUE
 from services.messages import SCHEMA
@@ -44,7 +46,8 @@ def text_of(page: Path) -> str:
 def commands(group: Any = None, path: tuple[str, ...] = ("selaras",)) -> Iterator[tuple[str, Any]]:
     """Every command, as it is typed, and what typer knows of it."""
     group = group or typer.main.get_command(app)
-    for name, one in group.commands.items():
+    for name, known in group.commands.items():
+        one = known.load() if isinstance(known, Later) else known
         if hasattr(one, "commands"):
             yield from commands(one, (*path, name))
         else:
@@ -69,7 +72,9 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
 
 
 def test_every_message_code_metric_and_setting_has_its_row() -> None:
-    messages, errors, metrics, settings = (text_of(DOCS / name) for name in docs.PAGES)
+    messages, errors, metrics, settings = (
+        text_of(DOCS / f"{name}.md") for name in ("messages", "errors", "metrics", "settings")
+    )
     assert all(messages.count(f"\n## {name}\n") == 1 for name in SCHEMA)
     assert all(errors.count(f"\n| {code} |") == 1 for code in CATALOGUE)
     exported = {metric.name for metric in docs.metrics()}
@@ -96,14 +101,21 @@ def test_a_command_is_documented_with_all_its_options_and_an_example(command: st
     assert set(re.findall(r"--[a-z-]+", about)) == options - {"--help"}
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: str(command.name))
+def test_the_line_that_help_shows_of_a_command_is_its_own(command: Later) -> None:
+    assert command.help == command.load().help.partition("\n\n")[0].replace("\n", " ")
+
+
 def test_no_command_is_documented_that_is_not_there() -> None:
     assert set(re.findall(r"^### (selaras .+)$", text_of(DOCS / "command.md"), re.MULTILINE)) == set(COMMANDS)
 
 
 def test_every_exit_code_is_documented() -> None:
-    codes = {value for name, value in vars(outcomes).items() if name.isupper()}
-    rows = set(map(int, re.findall(r"^\| (\d+) \|", text_of(DOCS / "command.md"), re.MULTILINE)))
-    assert rows == codes | {130}
+    codes = {value for name, value in vars(outcomes).items() if name.isupper() and isinstance(value, int)}
+    rows = set(map(int, re.findall(r"^\| (\d+) \|", text_of(DOCS / "exit-codes.md"), re.MULTILINE)))
+    assert rows == codes == set(outcomes.MEANINGS)
+    short = section(text_of(DOCS / "command.md"), "## Exit codes")
+    assert set(map(int, re.findall(r"\b\d+\b", short))) == codes
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.docs import WAYS, built, reached
+from scripts.docs import built
 from services import topology
 from services.messages import SCHEMA
 from services.topology import Queue, User
+from services.ways import WAYS, reached
 
 SITE = "situs"
 USERS = {

@@ -71,7 +71,7 @@ class Settings(ServiceSettings):
 def build(settings: Settings) -> Service:
     """Central, ready to run."""
     database = Database(settings.central_database_url, pool=settings.database_pool, name="central")
-    service = Service("central", settings, database, dead_queue=topology.DEAD_CENTRAL)
+    service = Service("central", settings, database, side="central", dead_queue=topology.DEAD_CENTRAL)
     counters = Counters(service.registry, settings.site)
     gauges = Gauges(service.registry, database, service.quarantine, settings.site)
     keys = cache(lambda: SigningKeys.read(settings.signing_keys_file))

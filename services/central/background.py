@@ -69,7 +69,7 @@ async def _repeat(stopping: asyncio.Event, step: Callable[[], Awaitable[float]])
         try:
             pause = await step()
         except Transient as error:
-            log.warning("central's background work waits: %s", error)
+            log.warning("central's background work waits", extra={"error": type(error).__name__})
             pause = TROUBLE_SECONDS
         try:
             async with asyncio.timeout(pause):

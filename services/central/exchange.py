@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from services import topology
+from services import logs, topology
 from services.broker import Handlers, PublishRefused
 from services.central import admission, descent, history, line, mending, pushing, receipts, registry, schools, versions
 from services.central.gauges import Counters
@@ -21,6 +21,7 @@ from services.central.line import Capacity
 from services.central.registry import Key, Stored
 from services.central.schools import School
 from services.central.speaking import Announce, kinds, site_of
+from services.central.telling import told
 from services.database import Database, Transaction
 from services.entities import SPECS
 from services.errors import MessageRefused
@@ -86,6 +87,7 @@ def exchange_handlers(
     async def reply(event: Event[Any], answer: Message) -> None:
         """Answer the sender. A queue that is gone belongs to a process that is gone: the site will ask again."""
         assert event.reply_to is not None
+        logs.add(**told(event.data, answer))
         try:
             await announce(
                 topology.REPLIES,
@@ -95,7 +97,8 @@ def exchange_handlers(
                 correlation_id=event.correlation_id or event.id,
             )
         except PublishRefused:
-            log.debug("nobody waits for this answer any more", extra={"type": answer.type})
+            logs.add(outcome="unheard")
+            log.debug("nobody waits for this answer any more")
 
     @handlers.on(topology.CENTRAL_REQUESTS, SchoolRegister)
     async def on_school_register(event: Event[SchoolRegister]) -> None:
@@ -148,8 +151,7 @@ def exchange_handlers(
                 )
         if taken and not taken.again:
             counters.pushed(event.data.changes, taken.verdicts, frozenset(SPECS))
-            if taken.strange:
-                counters.violated("version_known")
+            counters.checked("version_known", not taken.strange)
         await reply(event, answer)
 
     descent.descent_handlers(handlers, database, reply=reply, live=_live, page_bytes=bounds.page_bytes)
@@ -200,9 +202,8 @@ async def _open(transaction: Transaction, event: Event[SessionOpen], bounds: Bou
     else:
         states = await receipts.holds(transaction, school.npsn, asked.statement)
         refused = admission.out_of_step(school, asked, states=states)
+        counters.checked("nothing_forgotten", refused is None or refused.code != admission.FORGOTTEN)
         if refused:
-            if refused.code == admission.FORGOTTEN:
-                counters.violated("nothing_forgotten")
             return SessionRefusal(problem=refused)
         place = await line.place(transaction, school, bounds.capacity)
         if place:
@@ -294,21 +295,21 @@ async def _verify(
         roots = await registry.roots(transaction, school.npsn)
     else:
         roots = await history.roots_as_of(transaction, school.npsn, seq)
-    if not await registry.without_holes(transaction, school):
-        counters.violated("seq_without_holes")
+    counters.checked("seq_without_holes", await registry.without_holes(transaction, school))
+    counters.compared()
     if not hmac.compare_digest(roots.root, asked.root) or asked.cursor > seq:
         counters.differed()
         own = await descent.past(transaction, school, keys)
-        if not own.holds:
-            counters.violated("past_as_stated")
+        counters.checked("past_as_stated", own.holds)
         return SessionDifferent(
             entities={name: EntityDigest(rows=n, digest=digest.hex()) for name, (n, digest) in roots.entities.items()},
             root=roots.root,
             past_holds=own.holds,
             stated_seq=own.seq,
         )
-    if not await _as_stated(transaction, school, seq, roots.root, keys):
-        counters.violated("past_as_stated")
+    as_stated = await _as_stated(transaction, school, seq, roots.root, keys)
+    counters.checked("past_as_stated", as_stated)
+    if not as_stated:
         log.error("both sides are equal, and not what was signed before", extra={"npsn": school.npsn})
     statement = await receipts.issue(transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION)
     await schools.completed(transaction, school)

@@ -17,7 +17,7 @@ from services.entities import SPECS
 from services.entities.residu import OPEN, SETTLED
 from services.intake import Quarantine
 from services.messages import Kind, PushedChange, RecordVerdict
-from services.metrics import StateGauge
+from services.metrics import VERDICTS, Invariants, StateGauge
 
 INVARIANTS = ("past_as_stated", "seq_without_holes", "version_known", "nothing_forgotten")
 """The self-checks of protocol.md 7 that central makes."""
@@ -35,9 +35,10 @@ class Counters:
         self._divergence = Counter(
             "selaras_central_divergence", "Verifications that found both sides different", ["site"], registry=registry
         )
-        self._violations = Counter(
-            "selaras_central_invariant_violations", "Self-checks that failed", ["site", "invariant"], registry=registry
+        self._verifications = Counter(
+            "selaras_central_verifications", "Roots compared with a site's", ["site"], registry=registry
         )
+        self.checked = Invariants(registry, "selaras_central", site, INVARIANTS).checked
         self._follow_ups = Counter(
             "selaras_central_follow_ups", "Changes of claims looked into, each time", ["site"], registry=registry
         )
@@ -68,8 +69,10 @@ class Counters:
         self._divergence.labels(site)
         for entity in SPECS:
             self._repaired.labels(site, entity)
-        for invariant in INVARIANTS:
-            self._violations.labels(site, invariant)
+        self._verifications.labels(site)
+        for entity in SPECS:
+            for verdict in VERDICTS[1:]:
+                self._records.labels(site, entity, verdict)
 
     def began(self, kind: str) -> None:
         """A session was granted."""
@@ -84,6 +87,10 @@ class Counters:
         for change, verdict in zip(changes, verdicts, strict=True):
             entity = change.entity if change.entity in known else "unknown"
             self._records.labels(self._site, entity, verdict.verdict).inc()
+
+    def compared(self) -> None:
+        """A site's root was compared with central's."""
+        self._verifications.labels(self._site).inc()
 
     def differed(self) -> None:
         """Both sides stood at the same seq and had different roots."""
@@ -102,10 +109,6 @@ class Counters:
     def repaired(self, entity: str, number: int) -> None:
         """So many records of an entity that were altered here were mended."""
         self._repaired.labels(self._site, entity if entity in SPECS else "unknown").inc(number)
-
-    def violated(self, invariant: str) -> None:
-        """A self-check failed."""
-        self._violations.labels(self._site, invariant).inc()
 
 
 class Gauges:

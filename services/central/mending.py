@@ -84,10 +84,7 @@ async def mend(transaction: Transaction, school: School, asked: SessionMend, key
     removed = await _remove(transaction, school, asked, proof) if asked.last else []
     if written or removed:
         await schools.advance(transaction, school.npsn, school.head_seq)  # what central thought of it was of other rows
-        log.error(
-            "rows altered at central were mended: %d written, %d removed", len(written), len(removed),
-            extra={"npsn": school.npsn},
-        )  # fmt: skip
+        log.error("rows altered at central were mended", extra={"repaired": len(written), "removed": len(removed)})
     altered = {row.record_id for row in wrong}
     return SessionMended(
         head_seq=school.head_seq,

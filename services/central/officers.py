@@ -8,11 +8,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from services import topology
+from services import logs, topology
 from services.broker import Handlers
 from services.central import registry, revising, schools
 from services.central.registry import NewVersion
 from services.central.speaking import Announce
+from services.central.telling import told
 from services.database import Database, Transaction
 from services.entities import NAMESPACE
 from services.errors import MessageRefused
@@ -44,6 +45,7 @@ def officer_handlers(handlers: Handlers, database: Database, announce: Announce)
             raise MessageRefused("MSG-06")
         async with database.transaction() as transaction:
             answer = await _answer(transaction, event)
+        logs.add(**told(event.data, answer))
         await announce(
             topology.OFFICERS,
             f"{_KEYS[answer.type]}.{event.subject}",

@@ -12,7 +12,7 @@ from typing import Any
 from services import wire
 from services.central.registry import Roots
 from services.central.schools import School
-from services.database import Transaction
+from services.database import Database, Transaction
 from services.exchange import canonical
 from services.messages import SessionVerify, Stated
 from services.signing import SigningKeys
@@ -48,6 +48,13 @@ async def latest_signed(transaction: Transaction, npsn: str) -> Statement | None
         "SELECT body, jws FROM statement WHERE npsn = :npsn AND jws <> '' ORDER BY ordinal DESC LIMIT 1", npsn=npsn
     )
     return row and Statement(canonical.decode(row.body), row.jws)
+
+
+async def some_signed(database: Database) -> str | None:
+    """Any signed statement: the keys of all of them are to stay in the key set."""
+    async with database.transaction() as transaction:
+        found = await transaction.value("SELECT jws FROM statement WHERE jws <> '' LIMIT 1")
+    return None if found is None else str(found)
 
 
 async def holds(transaction: Transaction, npsn: str, said: Stated | None) -> bool:

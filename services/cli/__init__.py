@@ -1,13 +1,18 @@
 """The `selaras` command: a composition root, and nothing that a library would want.
 
 commands  all of them, and how each ends
-school    publish, validate, sync, pull, status
+later     what makes each a module of its own that is imported when it is typed
+school    publish, validate, sync, pull
+status    status
+history   history
 installation  register, reinstall, export
 conflicts see and decide them
 officer   central's officers
 proof     receipt, keys: what central signed, and what it signs with
 checks    verify, audit: compare now
 ops       serve, migrate, topology, dead
+config    config check: every setting and connection (connections, probes)
+interface asyncapi
 local     demo, up, sample: everything on one machine
 arguments what several commands take
 outcomes  the exit codes
@@ -19,6 +24,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from services.cli.outcomes import INTERRUPTED
 
@@ -26,13 +34,9 @@ STOPPED = "dihentikan · stopped\n"
 
 
 def main() -> None:
-    """Run the command. The rest is imported only here: it takes a second, and Ctrl-C may come at any time."""
-    interrupt = signal.getsignal(signal.SIGINT)
-    if interrupt is signal.default_int_handler:  # else whoever started us wants it ignored
-        signal.signal(signal.SIGINT, _leave)
-    from services.cli.commands import run
-
-    signal.signal(signal.SIGINT, interrupt)
+    """Run the command. Modules are imported only here and when a command is known: it takes a while."""
+    with loading():
+        from services.cli.commands import run
     try:
         sys.exit(run())
     except KeyboardInterrupt:
@@ -40,7 +44,22 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """While modules load, Ctrl-C ends the process at once: an exception would come out of one of them."""
+    interrupt = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = is_main and interrupt is signal.default_int_handler  # else whoever started us wants it ignored
+    if ours:
+        signal.signal(signal.SIGINT, _leave)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, interrupt)
+
+
 def _leave(*_: object) -> None:
-    """While modules load there is nothing to tidy up, and an exception from here would come out of one of them."""
+    """While modules load there is nothing to tidy up."""
     os.write(sys.stderr.fileno(), STOPPED.encode())
     os._exit(INTERRUPTED)

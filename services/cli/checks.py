@@ -15,8 +15,7 @@ from services.central import auditing, overview
 from services.central.auditing import Audited, Trouble
 from services.cli import school, show
 from services.cli.arguments import AsJson, By, Npsn, Wait
-from services.cli.client import NoAnswer
-from services.cli.outcomes import FAILED, USAGE, Stop
+from services.cli.outcomes import FAILED, USAGE, NoAnswer, Stop
 from services.cli.settings import CommandSettings
 from services.database import Database
 from services.messages import Actor, SessionCompleted, SessionFailed, SessionRefused, VerifyRequested

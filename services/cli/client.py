@@ -9,18 +9,18 @@ from typing import Any
 
 import aio_pika
 
-from services import topology, wire
+from services import logs, topology, tracing, wire
+from services.cli.outcomes import NoAnswer
+from services.cli.settings import CommandSettings
 from services.listener import Listener
 from services.messages import Message
 from services.wire import Event
 
 CONNECT_SECONDS = 10.0
+SPANS_SECONDS = 1.0
+"""How long a command's end waits for its spans to be sent."""
 SOURCE = "/perintah"
 """The source of every event of the command."""
-
-
-class NoAnswer(Exception):
-    """Nothing came in time; the message says what may be going on and what to do."""
 
 
 class Client:
@@ -42,17 +42,20 @@ class Client:
 
     async def start(self) -> None:
         """Connect. Raises an AMQP error or TimeoutError if the broker does not answer, or not this user."""
+        tracing.start(CommandSettings().otlp_endpoint, service="perintah")
         async with asyncio.timeout(CONNECT_SECONDS):
             await self._listener.start()
 
     async def stop(self) -> None:
         """Close the connection."""
         await self._listener.stop()
+        await asyncio.to_thread(tracing.stop, SPANS_SECONDS)
 
     async def publish(self, exchange: str, routing_key: str, message: Message, *, id: str | None = None) -> str:
         """Publish an event about the school; its id."""
         event_id = id or wire.new_id()
-        await self._listener.publisher.announce(exchange, routing_key, message, subject=self.npsn, id=event_id)
+        with logs.about(npsn=self.npsn, event=event_id, type=message.type), tracing.span(f"command {message.type}"):
+            await self._listener.publisher.announce(exchange, routing_key, message, subject=self.npsn, id=event_id)
         return event_id
 
     async def events(self, cause_id: str | None, *, seconds: float) -> AsyncIterator[Event[Any]]:

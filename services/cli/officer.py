@@ -12,7 +12,7 @@ import typer
 
 from services import topology
 from services.central import administration, judging, registry
-from services.cli import files, show
+from services.cli import checks, files, show
 from services.cli.arguments import LARGEST, AsJson, By, Entity, Npsn, RecordId, Wait
 from services.cli.client import at_central
 from services.cli.outcomes import REFUSED, USAGE, Stop
@@ -25,6 +25,7 @@ T = TypeVar("T")
 app = typer.Typer(help="Central's officers: schools, and changes to their records.", no_args_is_help=True)
 school = typer.Typer(help="Schools at central.", no_args_is_help=True)
 app.add_typer(school, name="school")
+app.command("audit")(checks.officer_audit)
 
 
 @school.command("add")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from services import declare, topology
+from services import declare, logs, tables, topology, tracing
 from services.cli import show
 from services.cli.arguments import AsJson, RowId
 from services.cli.client import reach
@@ -24,6 +24,8 @@ from services.settings import load
 
 T = TypeVar("T")
 SERVICES = ("validator", "syncer", "puller", "central")
+SPANS_SECONDS = 3.0
+"""How long the end of a service waits for its last spans to be sent."""
 SideOption = Annotated[
     Literal["site", "central"], typer.Option("--side", help="Whose database: the site's or central's")
 ]
@@ -47,6 +49,8 @@ def serve(
         raise Stop(str(error), NOT_SET_UP) from error
     except runtime.Broken as error:
         raise Stop(str(error), FAILED) from error
+    finally:
+        tracing.stop(SPANS_SECONDS)
 
 
 async def _serve(names: tuple[str, ...]) -> None:
@@ -58,7 +62,9 @@ async def _serve(names: tuple[str, ...]) -> None:
         settings = load(app.Settings)
         if settings.http_port:  # one port each: the given one and those after it
             settings = settings.model_copy(update={"http_port": settings.http_port + number})
-        runtime.configure_logging(settings.log_level)
+        logs.configure(settings.log_level, settings.log_format)
+        if not number:
+            tracing.start(settings.otlp_endpoint, service="-".join(names), site=settings.site)
         built.append(app.build(settings))
     await runtime.run(built)
 
@@ -71,11 +77,21 @@ def migrate(
     from services import migrations
 
     settings = CommandSettings()
-    sides: tuple[migrations.Side, ...] = ("site", "central") if side == "all" else (side,)
+    sides: tuple[tables.Side, ...] = ("site", "central") if side == "all" else (side,)
     urls = {one: settings.need(f"{one}_database_url") for one in sides}
     for one, url in urls.items():
-        migrations.upgrade(one, url)
-        if not json:
+        try:
+            found = migrations.upgrade(one, url)
+        except (migrations.TablesInUse, migrations.TablesUnfit) as error:
+            raise Stop(str(error), NOT_SET_UP) from error
+        if json:
+            continue
+        if tables.newer(one, found):
+            show.line(
+                f"{one}: tabelnya dari rilis yang lebih baru, dibiarkan · its tables are of a newer release (revision "
+                f"{found.revision}), on which this one may run: left as they are"
+            )
+        else:
             show.line(f"{one}: tabelnya sesuai rilis ini · its tables are those of this release")
     if json:
         show.as_json({"migrated": list(urls)})

@@ -15,10 +15,7 @@ from services import signing
 from services.cli import show
 from services.cli.arguments import LARGEST, AsJson, Npsn
 from services.cli.outcomes import REFUSED, USAGE, Stop
-from services.cli.settings import CommandSettings
-from services.database import Database
 from services.exchange import canonical
-from services.replica import receipts
 from services.signing import KeysUnusable, NotProven, PublicKeys, Reason
 
 T = TypeVar("T")
@@ -50,6 +47,10 @@ def receipt_show(
     ] = None,
 ) -> None:
     """A school's receipt as a file (JSON): `> bukti.json`, and hand it on."""
+
+    from services.cli.settings import CommandSettings
+    from services.database import Database
+    from services.replica import receipts
 
     async def read() -> str | None:
         database = Database(CommandSettings().need("site_database_url"), pool=1)

@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from services import tls
 from services.settings import FromFilesToo, SettingsMissing
@@ -45,6 +43,9 @@ class CommandSettings(FromFilesToo):
     central_ca_file: Path | None = Field(
         None, description="The CA (PEM) that the certificate of central's broker is checked with, for site add"
     )
+    otlp_endpoint: str | None = Field(
+        None, description="Send traces to this OpenTelemetry collector; they begin with what the command publishes"
+    )
 
     def need(self, name: str) -> str:
         """One of the addresses. Raises SettingsMissing in one sentence."""
@@ -63,6 +64,9 @@ class CommandSettings(FromFilesToo):
 
 def _is_address(value: str, beginnings: tuple[str, ...]) -> bool:
     """Can it be read as one? Those who connect with it would say ValueError."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         _ = make_url(value).port if value.startswith("postgresql") else urlsplit(value).port
     except (ValueError, ArgumentError):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,7 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from services.messages import Blocking, Problem, SessionProgressed, SessionStarted
+if TYPE_CHECKING:  # whoever shows one of these has them
+    from services.messages import Blocking, Problem, SessionProgressed, SessionStarted
+
+    Told = SessionStarted | SessionProgressed
 
 LONG = 10_000
 """A file or a pipe has no width: a line there is as long as it is, and a root is never cut in two."""
@@ -106,9 +109,6 @@ def finding(found: Blocking, severity: str = "invalid") -> None:
     console.print(f"   → {safe(found.next_id)} · [dim]{safe(found.next_en)}[/]")
 
 
-Told = SessionStarted | SessionProgressed
-
-
 class Bars:
     """How far a session is: two bars, received and sent."""
 
@@ -119,6 +119,8 @@ class Bars:
 
     def update(self, told: Told) -> None:
         """Show what the session tells of itself."""
+        from services.messages import SessionStarted
+
         if isinstance(told, SessionStarted):
             return
         waiting = f" ({told.waiting.code}: {told.waiting.text_id})" if told.waiting else ""
@@ -136,6 +138,8 @@ class Lines:
 
     def update(self, told: Told) -> None:
         """Say it if it is one of those."""
+        from services.messages import SessionStarted
+
         if isinstance(told, SessionStarted):
             if told.attempt == 1:
                 _remark(f"{_KINDS[told.kind]} dimulai · the {told.kind} has begun")

@@ -1,4 +1,7 @@
-"""What other people's libraries raise, in one sentence for a person. Anything not known here is an error of our own."""
+"""What ended a command, in one sentence for a person: our own exceptions, and what other people's libraries raise.
+
+Anything not known here is an error of Selaras itself.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from aiormq.exceptions import (
 from sqlalchemy.exc import DBAPIError
 
 from services import tls
-from services.cli.outcomes import FAILED, NOT_SET_UP
+from services.cli.outcomes import FAILED, NOT_SET_UP, UNFINISHED, NoAnswer
+from services.errors import SelarasError, Transient
+from services.settings import SettingsMissing
 
 _SQLSTATES = {
     "28": "The database refuses this user or password: look at the address.",
@@ -25,6 +30,20 @@ _SQLSTATES = {
     "42703": "The database's tables are of another release: run `selaras migrate`.",
 }
 """By the beginning of PostgreSQL's SQLSTATE."""
+
+
+def ours(error: Exception) -> tuple[str, int] | None:
+    """One sentence and the exit code, of what Selaras raises on purpose."""
+    if isinstance(error, NoAnswer):
+        return str(error), UNFINISHED
+    if isinstance(error, Transient):
+        return (
+            f"Out of reach ({type(error).__name__}: {error}). Is everything running? `make up` starts it.",
+            NOT_SET_UP,
+        )
+    if isinstance(error, SelarasError | SettingsMissing):
+        return str(error), NOT_SET_UP
+    return None
 
 
 def told(error: Exception) -> tuple[str, int]:

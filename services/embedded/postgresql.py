@@ -31,6 +31,14 @@ SUPERUSER = "postgres"
 UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root; this user is on every machine and owns nothing."""
 MAX_CONNECTIONS = 200
+LOG_WITHOUT_VALUES = {
+    "log_min_messages": "log",  # no ERROR: the service it came to tells of it; the server's sentence may quote a value
+    "log_error_verbosity": "terse",  # no DETAIL: it quotes rows ("Failing row contains …", "Key (…)=(…)")
+    "log_min_error_statement": "panic",  # no STATEMENT: what a person types has values in it
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
+"""PostgreSQL's own log quotes data by default; any server that holds a school's is to be told this."""
 STOP_SECONDS = 10.0
 """A fast shutdown takes 0.1 s; a checkpoint on a slow disk more."""
 
@@ -86,6 +94,7 @@ def start(guardian: Guardian, port: int, databases: Mapping[str, DatabaseOwner])
         "fsync": "on",
         "timezone": "UTC",
         "log_timezone": "UTC",
+        **LOG_WITHOUT_VALUES,
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     guardian.start(

@@ -22,7 +22,7 @@ from services.embedded.processes import Guardian
 
 NODE = "selaras@localhost"
 """The same name in every folder: nodes meet by way of their epmd, and each private node has one of its own."""
-PLUGINS = ("rabbitmq_consistent_hash_exchange", "rabbitmq_management")
+PLUGINS = ("rabbitmq_consistent_hash_exchange", "rabbitmq_management", "rabbitmq_prometheus")
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """What RabbitMQ 4 allows by default; older ones allow 128 MiB, and what passes here should pass there."""
 STOP_SECONDS = 10.0
@@ -36,6 +36,7 @@ class Ports:
 
     amqp: int
     management: int
+    prometheus: int
     distribution: int
     epmd: int
 
@@ -87,6 +88,8 @@ def _environment(home: Path, ports: Ports, definitions: Mapping[str, Any]) -> di
         f"listeners.tcp.default = 127.0.0.1:{ports.amqp}\n"
         "management.tcp.ip = 127.0.0.1\n"
         f"management.tcp.port = {ports.management}\n"
+        "prometheus.tcp.ip = 127.0.0.1\n"
+        f"prometheus.tcp.port = {ports.prometheus}\n"
         f"load_definitions = {definitions_file}\n"
         f"max_message_size = {MAX_MESSAGE_BYTES}\n"
         "vm_memory_high_watermark.absolute = 1GB\n"

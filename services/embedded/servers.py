@@ -18,12 +18,15 @@ from services.embedded.processes import Guardian
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the private servers answer. `superuser_url` may make databases and roles."""
+    """Where the private servers answer. `superuser_url` may make databases and roles;
+    `metrics_port` is RabbitMQ's for Prometheus, `epmd_port` what `rabbitmqctl` finds the node by."""
 
     run_dir: Path
     amqp_host: str
     amqp_port: int
     management_port: int
+    metrics_port: int
+    epmd_port: int
     postgresql_host: str
     postgresql_port: int
     superuser_url: str
@@ -76,7 +79,7 @@ def _start(
     guardian: Guardian, definitions: Mapping[str, Any], databases: Mapping[str, DatabaseOwner], *, fresh: bool
 ) -> Servers:
     """Start both at once; if one fails, end the other at once too."""
-    postgresql_port, *others = folder.free_ports(guardian.run_dir, 5)
+    postgresql_port, *others = folder.free_ports(guardian.run_dir, 6)
     ports = rabbitmq.Ports(*others)
     with ThreadPoolExecutor(max_workers=2) as pool:
         try:
@@ -94,6 +97,8 @@ def _start(
         amqp_host="127.0.0.1",
         amqp_port=ports.amqp,
         management_port=ports.management,
+        metrics_port=ports.prometheus,
+        epmd_port=ports.epmd,
         postgresql_host="127.0.0.1",
         postgresql_port=postgresql_port,
         superuser_url=database.result(),

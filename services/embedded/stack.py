@@ -52,17 +52,15 @@ class Keys:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the servers are, as each user. `amqp` maps a user to its URL; `administrator` may make databases.
-
-    `management`: host and port of the broker's management interface, if it is known.
-    """
+    """Where the servers are, as each user. `amqp` maps a user to its URL; `administrator` may make databases;
+    `servers` are the private ones, if these are."""
 
     amqp: Mapping[str, str]
     site_database: str
     central_database: str
     administrator: str
     keys: Keys | None = None
-    management: str | None = None
+    servers: Servers | None = None
 
     def of_service(self, name: str) -> dict[str, str]:
         """The settings of one service, and no other's."""
@@ -133,13 +131,16 @@ class Stack:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
-    def start(self, name: str, **settings: str) -> None:
-        """Start one service as a process of its own and return; `wait_ready` waits for it."""
+    def start(self, name: str, *, python: str = sys.executable, **settings: str) -> None:
+        """Start one service as a process of its own and return; `wait_ready` waits for it. `python` may be that of
+        another release.
+        """
         self.ports.setdefault(name, free_port())
         environment = {
             **_bare_environment(),
             "SELARAS_SITE": "pusat" if name == "central" else SITE,
             "SELARAS_HTTP_PORT": str(self.ports[name]),
+            "SELARAS_LOG_FORMAT": "text",  # people read these
             **self.environment,
             **self.addresses.of_service(name),
             **settings,
@@ -147,7 +148,7 @@ class Stack:
         log = self.log_file(name).open("ab")
         with log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "services.cli", "serve", name],
+                [python, "-P", "-m", "services.cli", "serve", name],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -228,8 +229,11 @@ def stack(
     """
     with addresses(run_dir, fresh=fresh, say=say, others=others) as found:
         where = replace(found, keys=_own_keys(run_dir))
-        migrations.upgrade("site", where.site_database)
-        migrations.upgrade("central", where.central_database)
+        try:
+            migrations.upgrade("site", where.site_database)
+            migrations.upgrade("central", where.central_database)
+        except (migrations.TablesInUse, migrations.TablesUnfit) as error:
+            raise StackFailed(str(error)) from error
         asyncio.run(seed_accounts(where))
         running = Stack(run_dir, where, say, environment or {})
         for name in SERVICES if fresh else ():
@@ -273,7 +277,7 @@ def _private(servers: Servers, everybody: Sequence[topology.User], passwords: Ma
         servers.database_url("site", passwords["@site"], "site"),
         servers.database_url("central", passwords["@central"], "central"),
         administrator=servers.superuser_url,
-        management=f"127.0.0.1:{servers.management_port}",
+        servers=servers,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
 
 from services.broker import Handlers
 from services.calendar import today
@@ -11,7 +12,7 @@ from services.link.channel import Channel
 from services.link.settings import LinkSettings
 from services.link.workers import Run, Workers
 from services.messages import Kind
-from services.metrics import SessionMetrics
+from services.metrics import FAILURES, SessionMetrics
 from services.replica.requests import Requests
 from services.replica.sessions import Replica
 from services.runtime import Service
@@ -33,13 +34,14 @@ def session_service(name: str, settings: LinkSettings, kinds: Mapping[Kind, Run]
     database = Database(
         settings.site_database_url, pool=settings.database_pool + settings.sessions * len(kinds), name=name
     )
-    service = Service(name, settings, database)
+    service = Service(name, settings, database, side="site")
     requests = Requests(database, lease_seconds=settings.lease_seconds)
     central = Channel(
         settings.central_amqp_url or settings.amqp_url,
         source=f"/{settings.site}/{name}",
         answer_seconds=settings.answer_seconds,
         confirm_seconds=settings.confirm_seconds,
+        middlewares=[service.traffic],
     )
     metrics = SessionMetrics(service.registry, settings.site, tuple(kinds))
     keys = _pinned(settings)
@@ -49,7 +51,7 @@ def session_service(name: str, settings: LinkSettings, kinds: Mapping[Kind, Run]
             run,
             keys=keys,
             requests=requests,
-            replica=Replica(requests, today),
+            replica=Replica(requests, today, metrics.checked),
             central=central,
             publisher=service.publisher,
             metrics=metrics,
@@ -63,7 +65,7 @@ def session_service(name: str, settings: LinkSettings, kinds: Mapping[Kind, Run]
         values = await requests.gauges(metrics.kinds)
         metrics.pending.replace(values["pending"])
         metrics.oldest.replace(values["oldest"])
-        metrics.failed.replace(values["failed"])
+        metrics.failed.replace(dict.fromkeys(product(kinds, FAILURES), 0.0) | values["failed"])
         metrics.refused.replace(values["refused"])
         metrics.last_success.replace(values["last_success"])
 

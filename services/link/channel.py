@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from aio_pika.exceptions import AMQPError
 
-from services import tls, topology, wire
+from services import tls, topology, tracing, wire
 from services.broker import PublishRefused, user_of
 from services.errors import BrokerAway, CentralAway, MessageRefused
 from services.listener import Listener
@@ -33,7 +34,15 @@ CONNECT_AGAIN_SECONDS = 5.0
 class Channel:
     """One process's requests to central. `url` is central's broker as this site's own user."""
 
-    def __init__(self, url: str, *, source: str, answer_seconds: float = 10.0, confirm_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        source: str,
+        answer_seconds: float = 10.0,
+        confirm_seconds: float = 10.0,
+        middlewares: Sequence[Any] = (),
+    ) -> None:
         self._url = url
         self._untrusted: str | None = None
         self._answer_seconds = answer_seconds
@@ -49,6 +58,7 @@ class Channel:
             unreadable=self._not_readable,
             source=source,
             confirm_seconds=confirm_seconds,
+            middlewares=middlewares,
         )
 
     async def start(self) -> None:
@@ -71,14 +81,14 @@ class Channel:
                 await self._listener.start()
                 self._connected.set()
             except (AMQPError, OSError) as error:
-                log.warning("no line to central: %s", type(error).__name__)
+                log.warning("no line to central", extra={"error": type(error).__name__})
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
 
     async def _distrusts(self) -> bool:
         """Is what answers there not central's broker? It is said once."""
         wrong = await tls.trouble(self._url)
         if wrong is not None and wrong != self._untrusted:
-            log.error("no line to central: %s", wrong)
+            log.error("no line to central", extra={"why": wrong})
         self._untrusted = wrong
         return wrong is not None
 
@@ -87,7 +97,10 @@ class Channel:
 
         Raises CentralAway when nothing answers `SENDS` times `answer_seconds`, MessageRefused for an unreadable answer.
         """
-        request_id = id or wire.new_id()
+        with tracing.step(f"ask {verb}", "client", npsn=npsn, verb=verb):
+            return await self._ask(verb, npsn, request, id or wire.new_id())
+
+    async def _ask(self, verb: str, npsn: str, request: Message, request_id: str) -> Message:
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = answer
         trouble = "no connection"

@@ -92,9 +92,9 @@ async def _mend(session: Session, found: Different, bring: Bring | None) -> None
         proven = proof.of(row.entity) if proof else None
         sides[who_is_right(row, proven, past_holds=bool(found.answer.past_holds), stated_seq=stated_seq)].append(row)
     log.error(
-        "rows differ from central's: %s", ", ".join(f"{len(rows)} {side}" for side, rows in sides.items() if rows),
-        extra={"session": session.job.id, "entities": found.entities},
-    )  # fmt: skip
+        "rows differ from central's",
+        extra={"sides": {side.value: len(rows) for side, rows in sides.items()}, "entities": found.entities},
+    )
     mended = 0
     take = sides[Right.CENTRAL]
     if proof is not None and bring is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services import logs, tracing
 from services.database import Database
 from services.errors import MessageRefused
 from services.intake import Accounts
@@ -45,10 +46,13 @@ async def take_request(
         actor,
         revision=asked.revision if isinstance(asked, RestoreRequested) else None,
         after=() if isinstance(asked, RestoreRequested | VerifyRequested) else tuple(asked.after),
+        correlation=event.correlation,
+        traceparent=tracing.traceparent(),
     )
     why = None
     if role not in account.acts_as(named.role if named else None):
         why = problem(lacking)
     elif not await requests.is_registered(npsn):
         why = problem("SYN-11")
+    logs.add(kind=wanted.kind, request=wanted.id, code=why and why.code)
     await workers.accept(wanted, why)

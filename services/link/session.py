@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from services import wire
+from services import logs, wire
 from services.errors import CentralAway, SelarasError
 from services.link import statement
 from services.link.channel import Channel
@@ -105,7 +105,8 @@ class Session:
 
     `report` is told how far it is, `count` each record's (entity, verdict); one that came down counts as `received`.
     `diverged` is told an entity whose digests differ, `mended` how many of its rows were mended, and at which side.
-    `keys`: central's, pinned. `jws`: the signed statement, once both sides were proven equal.
+    `compared` is told that roots were. `keys`: central's, pinned. `jws`: the signed statement, once both sides were
+    proven equal.
     """
 
     job: Job
@@ -116,6 +117,7 @@ class Session:
     diverged: Callable[[str], None]
     mended: Callable[[str, Literal["site", "central"], int], None]
     keys: PublicKeys | None = None
+    compared: Callable[[], None] = lambda: None
     number: int = 0
     incarnation: str = ""
     cursor: int = 0
@@ -162,6 +164,7 @@ class Session:
             raise Waiting(granted)
         if not isinstance(granted, SessionGranted):
             raise CentralAway(f"answered OPEN with {granted.type}")
+        logs.add(session=granted.session)
         self.number = granted.session
         self.incarnation = granted.incarnation
         self.batch_records = granted.limits.records
@@ -218,6 +221,8 @@ class Session:
                 refused=here.refused,
             )
             answer = await self.ask("verify", asked)
+            if isinstance(answer, SessionEqual | SessionDifferent):
+                self.compared()
             if isinstance(answer, SessionEqual):
                 return self._believed(answer, asked)
             if isinstance(answer, SessionDifferent):

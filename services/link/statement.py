@@ -29,6 +29,8 @@ def wrong(answer: SessionEqual, asked: SessionVerify, keys: PublicKeys | None, *
             return name
     if keys is None:
         return None
+    if not answer.jws:
+        return "jws: absent, central's release does not sign yet"
     try:
         return None if canonical.same_fields(keys.verify(answer.jws), said) else "jws"
     except NotProven as error:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services import topology, wire
+from services import logs, topology, tracing, wire
 from services.broker import Publisher, PublishRefused
 from services.errors import CentralAway, DatabaseAway, Transient
 from services.link.channel import Channel
@@ -92,7 +92,7 @@ class Workers:
                         task.add_done_callback(lambda _task: self._wake.set())
                     await self._announce_ends()
                 except (Transient, PublishRefused) as error:
-                    log.warning("%s worker waits: %s", self.kind, error)
+                    log.warning("workers wait", extra={"kind": self.kind, "error": type(error).__name__})
                 self._wake.clear()
                 wake = asyncio.create_task(self._wake.wait())
                 await asyncio.wait([stop, wake], timeout=SWEEP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -110,6 +110,7 @@ class Workers:
         ending = None if refused is None else (refused.code, self._refusal(cause, refused))
         joins = await self._requests.ask(wanted, after_seconds=self._after_seconds, refused=ending)
         if joins and self.kind == "sync":
+            logs.add(code="SYN-13")
             await self._say_waiting(wanted.npsn, cause, problem("SYN-13"))
         await self.announce_end(wanted.id)
         self.wake()
@@ -129,7 +130,17 @@ class Workers:
             await self._announce(ending)
 
     async def _answer(self, job: Job) -> None:
+        correlation = job.correlation or wire.correlation_of(job.cause.source, job.cause.id)
+        named = {"npsn": job.npsn, "kind": job.kind, "request": job.id, "attempt": job.attempt}
+        with (
+            logs.about(correlation=correlation, **named),
+            tracing.span(f"session {self.kind}", parent=job.traceparent),
+        ):
+            await self._run_one(job)
+
+    async def _run_one(self, job: Job) -> None:
         self._metrics.attempts.labels(self._metrics.site, self.kind).inc()
+        log.info("session begun")
         heartbeat = asyncio.create_task(self._keep_lease(job))
         try:
             await self._tell(job.npsn, "started", cause=job.cause, kind=self.kind, attempt=job.attempt)
@@ -140,9 +151,11 @@ class Workers:
                 await self._requests.wait(job, seconds=0)  # another worker may go on at once
             raise
         except LeaseLost:
-            log.info("another session took over", extra={"session": job.id})
+            logs.add(outcome="lease_lost")
+            log.info("another session took over")
         except (Transient, PublishRefused) as error:
-            log.warning("session left for the next sweep: %s", error, extra={"session": job.id})
+            logs.add(outcome="left")
+            log.warning("session left for the next sweep", extra={"error": type(error).__name__})
         finally:
             heartbeat.cancel()
 
@@ -157,40 +170,49 @@ class Workers:
             diverged=lambda entity: self._metrics.divergence.labels(self._metrics.site, entity).inc(),
             mended=lambda entity, side, n: self._metrics.repaired.labels(self._metrics.site, entity, side).inc(n),
             keys=self._keys,
+            compared=self._metrics.verifications.labels(self._metrics.site, self.kind).inc,
         )
         try:
             await self._run(session)
+            logs.add(outcome="completed")
         except Refused as end:
             message = self._message(
                 "refused", cause=job.cause, kind=self.kind, problem=end.problem, findings=list(end.findings)
             )
             await self._replica.end(job, "refused", end.problem, message.model_dump())
+            logs.add(outcome="refused", code=end.problem.code)
         except Failed as end:
             await self._fail(job, end.problem)
         except Stale:
             if job.replaced + 1 >= MOST_REPLACED:
                 await self._fail(job, problem("SYN-22"))
             else:
-                await self._requests.wait(job, seconds=_pause(job.replaced + 1), replaced=True)
+                await self._wait(job, _pause(job.replaced + 1), "replaced", replaced=True)
         except Waiting as told:
-            await self._requests.wait(job, seconds=told.seconds, slot=told.problem)
+            await self._wait(job, told.seconds, "waiting_slot", code=told.problem.code, slot=told.problem)
             await self._say_waiting(job.npsn, job.cause, told.problem)
         except CentralAway:
             await self._wait_for_central(job)
         except (DatabaseAway, LeaseLost):
             raise
         except Exception:
-            log.exception("the session stopped", extra={"session": job.id})
+            log.exception("the session stopped on an error")
             await self._fail(job, problem("SYN-21"))
 
     async def _fail(self, job: Job, why: Problem) -> None:
         self._metrics.failures.labels(self._metrics.site, self.kind, why.code).inc()
         message = self._message("failed", cause=job.cause, kind=self.kind, problem=why)
         await self._replica.end(job, "failed", why, message.model_dump())
+        logs.add(outcome="failed", code=why.code)
+
+    async def _wait(self, job: Job, seconds: float, outcome: str, code: str | None = None, **why: Any) -> None:
+        await self._requests.wait(job, seconds=seconds, **why)
+        logs.add(outcome=outcome, code=code)
+        log.info("session waits", extra={"retry_seconds": round(seconds, 1)})
 
     async def _wait_for_central(self, job: Job) -> None:
         seconds = _pause(job.attempt)
-        await self._requests.wait(job, seconds=seconds, unreachable=True)
+        await self._wait(job, seconds, "waiting_retry", code="SYN-10", unreachable=True)
         now = datetime.now(UTC)
         since = job.unreachable_since or now
         why = problem(
@@ -225,10 +247,18 @@ class Workers:
     async def _announce(self, ending: Ending) -> None:
         stage = ending.outcome if ending.outcome in ("refused", "failed") else "completed"
         message = SCHEMA[f"{self.kind}.{stage}.v1"].model_validate(ending.data)
-        await self._publish(ending.npsn, stage, message, event_id=f"{ending.id}-end")
-        if await self._requests.announced(ending):
-            how = " ".join(filter(None, (ending.outcome, ending.reason)))
-            log.info("%s of %s: %s after %.1f s", self.kind, ending.npsn, how, ending.seconds)
+        cause = ending.data["cause"]
+        correlation = ending.correlation or wire.correlation_of(cause["source"], cause["id"])
+        named = {"npsn": ending.npsn, "kind": ending.kind, "request": ending.id, "attempt": None}
+        with (
+            logs.about(correlation=correlation, **named),
+            tracing.span(f"announce {self.kind}", parent=ending.traceparent),
+        ):
+            await self._publish(ending.npsn, stage, message, event_id=f"{ending.id}-end")
+            is_first = await self._requests.announced(ending)
+            if is_first:
+                log.info("session ended", extra=_how(ending))
+        if is_first:
             self._metrics.completed.labels(self._metrics.site, self.kind, ending.outcome).inc()
             self._metrics.duration.labels(self._metrics.site, self.kind, ending.outcome).observe(ending.seconds)
 
@@ -237,7 +267,7 @@ class Workers:
         try:
             await self._publish(npsn, stage, self._message(stage, **data), event_id=wire.new_id())
         except (Transient, PublishRefused) as error:
-            log.debug("not told: %s", error)
+            log.debug("not told", extra={"error": type(error).__name__})
 
     async def _publish(self, npsn: str, stage: str, message: Message, *, event_id: str) -> None:
         await self._publisher.announce(
@@ -246,6 +276,16 @@ class Workers:
 
     def _message(self, stage: str, **data: Any) -> Message:
         return SCHEMA[f"{self.kind}.{stage}.v1"](**data)
+
+
+def _how(ending: Ending) -> dict[str, Any]:
+    """What the log says of an end: outcome, code, time from request to end, counts."""
+    counts = {name: ending.data.get(name) for name in ("received", "sent", "verdicts", "repaired")}
+    session = (ending.data.get("receipt") or {}).get("session")
+    return {
+        "outcome": ending.outcome, "code": ending.reason, "duration_seconds": round(ending.seconds, 3),
+        "session": session, **counts,
+    }  # fmt: skip
 
 
 def _pause(attempt: int) -> float:

@@ -19,7 +19,8 @@ from services.messages import Cause
 class Wanted:
     """A request: the event that asks for a session, and by whom. `revision`, of a restore: what had been listed.
 
-    `after`: ids of change events that the validator must have answered first.
+    `after`: ids of change events that the validator must have answered first. `correlation`, `traceparent`: what the
+    session is found by in logs and traces.
     """
 
     npsn: str
@@ -29,6 +30,8 @@ class Wanted:
     actor: str
     revision: int | None = None
     after: tuple[str, ...] = ()
+    correlation: str | None = None
+    traceparent: str | None = None
 
     @property
     def id(self) -> str:
@@ -68,9 +71,10 @@ async def store(transaction: Transaction, wanted: Wanted, *, after_seconds: floa
     """Store a request, once; False: it had come before."""
     added = await transaction.run(
         """
-        INSERT INTO session (npsn, id, kind, source, event_id, actor, revision, after, after_until)
+        INSERT INTO session (npsn, id, kind, source, event_id, actor, revision, after, after_until, correlation,
+                             traceparent)
         VALUES (:npsn, :id, :kind, :source, :event_id, :actor, :revision, CAST(:after AS text[]),
-                now() + make_interval(secs => :seconds))
+                now() + make_interval(secs => :seconds), :correlation, :traceparent)
         ON CONFLICT DO NOTHING
         """,
         npsn=wanted.npsn,
@@ -82,6 +86,8 @@ async def store(transaction: Transaction, wanted: Wanted, *, after_seconds: floa
         revision=wanted.revision,
         after=list(wanted.after) or None,
         seconds=after_seconds,
+        correlation=wanted.correlation,
+        traceparent=wanted.traceparent,
     )
     return added == 1
 

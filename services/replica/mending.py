@@ -158,7 +158,7 @@ async def bases(transaction: Transaction, npsn: str, entity: str, record_ids: Se
 
 
 async def take(transaction: Transaction, npsn: str, theirs: Mapping[Key, Base], *, session: int) -> bool:
-    """Make these rows central's, and keep both values; True if data or a conflict mark changed.
+    """Make these rows central's, and keep both values; True if data, a conflict mark or a refusal changed.
 
     What an operator typed stays as it would over any news from central. A row whose data is no record any more is
     replaced whole.
@@ -174,7 +174,7 @@ async def take(transaction: Transaction, npsn: str, theirs: Mapping[Key, Base], 
         overruled += [(key, one, base.version) for one in taken.overruled]
         changed = changed or taken.changed_data or before is None
     await _log(transaction, npsn, theirs, found, session)
-    await records.write(transaction, npsn, after)
+    changed = await records.write(transaction, npsn, after) or changed
     await records.log_overruled(transaction, npsn, overruled)
     return changed
 

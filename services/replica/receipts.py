@@ -21,3 +21,17 @@ async def find(database: Database, npsn: str, session: int | None) -> str | None
             **({} if session is None else {"session": session}),
         )
     return None if found is None else str(found)
+
+
+async def newest_signed(database: Database) -> str | None:
+    """The newest signed statement of the school that was heard of last."""
+    async with database.transaction() as transaction:
+        found = await transaction.value(
+            """
+            SELECT t.jws FROM statement t WHERE t.jws <> '' AND t.npsn = (
+                SELECT npsn FROM school WHERE greatest(last_sync_at, last_pull_at) IS NOT NULL
+                ORDER BY greatest(last_sync_at, last_pull_at) DESC LIMIT 1
+            ) ORDER BY t.at DESC, t.session DESC LIMIT 1
+            """
+        )
+    return None if found is None else str(found)

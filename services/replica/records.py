@@ -104,23 +104,26 @@ async def in_conflict(transaction: Transaction, npsn: str) -> dict[Key, Replicat
     return {(row.entity, row.record_id): of_row(row) for row in rows}
 
 
-async def write(transaction: Transaction, npsn: str, records: Mapping[Key, Replicated]) -> None:
-    """Store the records as they are; one of which nothing is left loses its row."""
+async def write(transaction: Transaction, npsn: str, records: Mapping[Key, Replicated]) -> bool:
+    """Store the records as they are; one of which nothing is left loses its row. Did a refusal go with one?"""
     kept = {key: record for key, record in records.items() if not record.gone}
     gone = [key for key in records if key not in kept]
     if kept:
         rows = [_row(key, record) for key, record in kept.items()]
         await transaction.run(_WRITE, npsn=npsn, **columns(rows, *_COLUMNS))
-    if gone:
-        await transaction.run(
-            """
-            DELETE FROM record r
-            USING unnest(CAST(:entities AS text[]), CAST(:ids AS text[])) AS gone (entity, record_id)
-            WHERE r.npsn = :npsn AND r.entity = gone.entity AND r.record_id = gone.record_id
-            """,
-            npsn=npsn,
-            **_arrays(gone),
-        )
+    if not gone:
+        return False
+    went = await transaction.rows(
+        """
+        DELETE FROM record r
+        USING unnest(CAST(:entities AS text[]), CAST(:ids AS text[])) AS gone (entity, record_id)
+        WHERE r.npsn = :npsn AND r.entity = gone.entity AND r.record_id = gone.record_id
+        RETURNING r.refusal IS NOT NULL AS refused
+        """,
+        npsn=npsn,
+        **_arrays(gone),
+    )
+    return any(row.refused for row in went)
 
 
 async def refused(transaction: Transaction, npsn: str) -> dict[Key, list[Problem]]:

@@ -27,7 +27,8 @@ class LeaseLost(SelarasError):
 @dataclass(frozen=True, slots=True)
 class Job:
     """A request that this worker is to answer. `epoch` is the lease under which it may write; `revision`, of a restore,
-    the school's when what would be lost was listed.
+    the school's when what would be lost was listed. `correlation` and `traceparent`: absent, if an older release took
+    the request.
     """
 
     npsn: str
@@ -41,6 +42,8 @@ class Job:
     unreachable_since: datetime | None
     revision: int | None = None
     replaced: int = 0
+    correlation: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Ending:
     reason: str | None
     data: dict[str, Any]
     seconds: float
+    correlation: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class Requests:
             row = await transaction.row(
                 f"""
                 SELECT s.npsn, s.id, s.kind, s.source, s.event_id, s.actor, s.asked_at, s.attempt, s.unreachable_since,
-                       s.revision, s.replaced
+                       s.revision, s.replaced, s.correlation, s.traceparent
                 FROM session s JOIN school k ON k.npsn = s.npsn
                 WHERE s.kind = :kind AND {asking.TAKEABLE}
                   AND (k.lease_expires IS NULL OR k.lease_expires < now())
@@ -134,7 +139,7 @@ class Requests:
             )  # fmt: skip
         return Job(
             row.npsn, row.id, row.kind, epoch, row.attempt + 1, Cause(source=row.source, id=row.event_id), row.actor,
-            row.asked_at, row.unreachable_since, row.revision, row.replaced,
+            row.asked_at, row.unreachable_since, row.revision, row.replaced, row.correlation, row.traceparent,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -240,12 +245,19 @@ class Requests:
         async with self.database.transaction() as transaction:
             rows = await transaction.rows(
                 f"""
-                SELECT npsn, id, kind, outcome, reason, ending, extract(epoch FROM ended_at - asked_at) AS seconds
+                SELECT npsn, id, kind, outcome, reason, ending, extract(epoch FROM ended_at - asked_at) AS seconds,
+                       correlation, traceparent
                 FROM session WHERE kind = :kind AND ended_at IS NOT NULL AND {condition} ORDER BY ended_at LIMIT 100
                 """,  # noqa: S608  one of the two literals above
                 kind=kind, **({"id": request_id} if request_id else {}),
             )  # fmt: skip
-        return [Ending(r.npsn, r.id, r.kind, r.outcome, r.reason, from_json(r.ending), float(r.seconds)) for r in rows]
+        return [
+            Ending(
+                r.npsn, r.id, r.kind, r.outcome, r.reason, from_json(r.ending), float(r.seconds), r.correlation,
+                r.traceparent,
+            )
+            for r in rows
+        ]  # fmt: skip
 
     async def announced(self, ending: Ending) -> bool:
         """The broker has confirmed the announcement; False if somebody else had said so before."""

@@ -6,6 +6,7 @@ from.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,8 @@ from services.messages import Blocking, EntityDigest, LineageEntry, PageRow, Pro
 from services.replica import asking, judging, mending, records
 from services.replica.records import Key
 from services.replica.requests import Job, Requests, School
+
+log = logging.getLogger(__name__)
 
 MOST_FINDINGS = 100
 """Findings listed in a refusal; the count is always the whole."""
@@ -61,9 +64,15 @@ class Standing:
 class Replica:
     """The site's store, as sessions use it."""
 
-    def __init__(self, requests: Requests, today: Callable[[], date]) -> None:
-        """`today` is the date that schools are judged by."""
+    def __init__(
+        self,
+        requests: Requests,
+        today: Callable[[], date],
+        checked: Callable[[str, bool], None] = lambda _invariant, _holds: None,
+    ) -> None:
+        """`today` is the date that schools are judged by; `checked` is told of each self-check and whether it held."""
         self.requests = requests
+        self._told = checked
         self._today = today
 
     async def school(self, job: Job) -> School:
@@ -99,14 +108,15 @@ class Replica:
         `clear_doubt`: with the page that completes a session's first FETCH, the remaining `sent` marks go: what central
         did not show, it does not have. [trap]
         """
-        async with self.requests.holding(job) as (transaction, _):
+        async with self.requests.holding(job) as (transaction, school):
+            self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
             held = await records.read(transaction, job.npsn, [(row.entity, row.record_id) for row in page.rows])
             theirs = {
                 (row.entity, row.record_id): _shown(row, held.get((row.entity, row.record_id))) for row in page.rows
             }
             changed = await _absorb(transaction, job.npsn, theirs, held)
             if clear_doubt and page.complete:
-                await _clear_doubt(transaction, job.npsn)
+                changed = await _clear_doubt(transaction, job.npsn) or changed
             await transaction.run(
                 """
                 UPDATE school SET cursor = :cursor, highest_seq = greatest(highest_seq, :head),
@@ -151,6 +161,8 @@ class Replica:
         keys = [(change.entity, change.record_id) for change in changes]
         async with self.requests.holding(job) as (transaction, _):
             held = await records.read(transaction, job.npsn, keys)
+            gated = all(key in held and held[key].sent is not None for key in keys)
+            self._checked(job, "pushed_as_gated", gated)
             theirs = {
                 key: [_answered(held[key], change, verdict)]
                 for key, change, verdict in zip(keys, changes, verdicts, strict=True)
@@ -181,6 +193,11 @@ class Replica:
         it, judge what the school has become, end the request.
         """
         async with self.requests.holding(job) as (transaction, _):
+            if job.kind == "pull":
+                doubtful = await transaction.value(
+                    "SELECT 1 FROM record WHERE npsn = :npsn AND is_sent LIMIT 1", npsn=job.npsn
+                )
+                self._checked(job, "pull_marks_nothing_sent", doubtful is None)
             await transaction.run(
                 """
                 INSERT INTO statement (npsn, incarnation, session, kind, head_seq, root, body, jws)
@@ -199,6 +216,11 @@ class Replica:
             )
             await judging.current(transaction, job.npsn, self._today())  # what came down may break a rule: show it now
             await self.requests.end(transaction, job, outcome, None, data)
+
+    def _checked(self, job: Job, invariant: str, holds: bool) -> None:
+        self._told(invariant, holds)
+        if not holds:
+            log.error("an invariant is violated: %s", invariant, extra={"npsn": job.npsn, "session": job.id})
 
     async def end(self, job: Job, outcome: str, problem: Problem, data: dict[str, Any]) -> None:
         """The session was refused or failed: nothing more is written."""
@@ -246,10 +268,10 @@ async def _absorb(
             overruled += [(key, one, version.version) for one in absorbed.overruled]
             changed = changed or absorbed.changed_data
         after[key] = record
-    await records.write(transaction, npsn, after)
+    went = await records.write(transaction, npsn, after)
     await records.log_overruled(transaction, npsn, overruled)
     dropped = await records.drop_refusals(transaction, npsn)
-    return changed or dropped > 0
+    return changed or went or dropped > 0
 
 
 def _shown(row: PageRow, held: Replicated | None) -> list[Base]:
@@ -263,9 +285,10 @@ def _shown(row: PageRow, held: Replicated | None) -> list[Base]:
     return [Base(hidden.version, hidden.seq, _fields(hidden.text)), newest]  # trap: what a later hand hides
 
 
-async def _clear_doubt(transaction: Transaction, npsn: str) -> None:
+async def _clear_doubt(transaction: Transaction, npsn: str) -> bool:
+    """What central did not show, it does not have. Did a refusal go with a record that was deleted here since?"""
     doubtful = await records.sent(transaction, npsn)
-    await records.write(transaction, npsn, {key: clear_sent(record) for key, record in doubtful.items()})
+    return await records.write(transaction, npsn, {key: clear_sent(record) for key, record in doubtful.items()})
 
 
 async def _blocked(transaction: Transaction, npsn: str, today: date) -> Gate | None:
@@ -312,13 +335,14 @@ async def _note_refusals(
 ) -> bool:
     """Keep central's findings with what it refused; any other verdict takes an older refusal off. Did any change?"""
     refused = {key: verdict for key, verdict in verdicts.items() if verdict.verdict == "refused"}
-    await records.write(transaction, npsn, {key: clear_sent(held[key]) for key in refused if key not in absorbed})
+    cleared = {key: clear_sent(held[key]) for key in refused if key not in absorbed}
+    went = await records.write(transaction, npsn, cleared)
     changed = await records.note_refusals(
         transaction,
         npsn,
         {key: [f.model_dump() for f in refused[key].findings] if key in refused else None for key in verdicts},
     )
-    return changed > 0
+    return went or changed > 0
 
 
 async def _counts(transaction: Transaction, npsn: str) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from services import topology, wire
+from services import logs, topology, wire
 from services.broker import Delivery, Publisher
 from services.errors import MessageRefused
 from services.messages import ChangeAccepted, ChangeRejected, Message, Npsn, Text, ValidationCompleted
@@ -28,12 +28,15 @@ LARGEST_LOOKED_INTO_BYTES = wire.EXCHANGE_BODY_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an answer is about: the school, the event by its source and id, and a hash of what the event said."""
+    """What an answer is about: the school, the event by its source and id, a hash of what the event said, and what all
+    that follows from it is found by.
+    """
 
     npsn: str
     source: str
     id: str
     content: bytes
+    correlation: str
 
     def answer_id(self, kind: str) -> str:
         """The same event again is answered under the same id."""
@@ -44,7 +47,9 @@ class Asked:
 
 async def announce(publisher: Publisher, asked: Asked, answer: Sequence[Message]) -> None:
     """Say it; it is durable already. Returns when the broker has confirmed every message."""
+    logs.add(npsn=asked.npsn, correlation=asked.correlation)
     for message in answer:
+        logs.add(**_told(message))
         await publisher.announce(
             topology.EVENTS,
             f"{KEYS[message.type]}.{asked.npsn}",
@@ -55,9 +60,19 @@ async def announce(publisher: Publisher, asked: Asked, answer: Sequence[Message]
         )
 
 
+def _told(message: Message) -> dict[str, Any]:
+    """What the log says of an answer."""
+    if isinstance(message, ChangeAccepted):
+        return {"stored": len(message.changes)}
+    if isinstance(message, ChangeRejected):
+        problems = message.problems or [p for change in message.changes for p in change.problems]
+        return {"rejected": len(message.changes), "code": problems[0].code if problems else None}
+    return {"answer": message.type}
+
+
 def asked_by(event: Event[Any]) -> Asked:
     """What was asked, by a message that could be taken."""
-    return Asked(event.subject, event.source, event.id, event.content_hash)
+    return Asked(event.subject, event.source, event.id, event.content_hash, event.correlation)
 
 
 def asked_in(delivery: Delivery) -> Asked | None:
@@ -68,7 +83,8 @@ def asked_in(delivery: Delivery) -> Asked | None:
         source, event_id = (_TEXT.validate_python(envelope[name]) for name in ("source", "id"))
     except (MessageRefused, ValidationError, TypeError, KeyError):
         return None
-    return Asked(npsn, source, event_id, hashlib.sha256(delivery.body).digest())
+    correlation = wire.correlation_of(source, event_id, envelope.get("correlationid"))
+    return Asked(npsn, source, event_id, hashlib.sha256(delivery.body).digest(), correlation)
 
 
 _NPSN: TypeAdapter[str] = TypeAdapter(Npsn)

@@ -31,7 +31,7 @@ class Settings(ServiceSettings):
 def build(settings: Settings, today: Callable[[], date] = calendar.today) -> Service:
     """The validator, ready to run. `today` is the date it judges by."""
     database = Database(settings.site_database_url, pool=settings.database_pool, name="validator")
-    service = Service("validator", settings, database, dead_queue=topology.DEAD_SITE)
+    service = Service("validator", settings, database, side="site", dead_queue=topology.DEAD_SITE)
     metrics = ValidatorMetrics(service.registry, settings.site)
 
     async def refresh() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from services import topology
+from services import logs, topology
 from services.broker import Delivery, Handlers, Publisher
 from services.database import Database, Transaction
 from services.errors import MessageRefused
@@ -59,6 +59,7 @@ def handlers(
                 answer = not_registered(event)
             elif await parking.must_wait(transaction, event.subject):
                 await park(transaction, event)
+                logs.add(outcome="parked")
                 answer = []
             else:
                 answer = await take_in(transaction, event, account, today())

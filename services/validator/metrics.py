@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter
 
+from services.entities import SPECS
 from services.metrics import StateGauge
 from services.replica.gauges import Gauges
 from services.replica.judging import Verdict
@@ -37,9 +40,14 @@ class ValidatorMetrics:
 
     def replace(self, states: Gauges) -> None:
         """The states as they are now."""
-        self._pending.replace({(entity,): n for entity, n in states.pending_records.items()})
+        self._pending.replace(_of_every_entity(states.pending_records))
         self._oldest.replace({(): states.pending_oldest})
         self._invalid.replace({(rule,): n for rule, n in states.invalid_findings.items()})
-        self._conflicts.replace({(entity,): n for entity, n in states.conflicts_open.items()})
+        self._conflicts.replace(_of_every_entity(states.conflicts_open))
         self._schools.replace({(name,): n for name, n in states.schools.items()})
         self._dead.replace({(queue, code): n for (queue, code), n in states.dead_letters.items()})
+
+
+def _of_every_entity(counts: Mapping[str, int]) -> dict[tuple[str, ...], float]:
+    """A series for each entity, 0 where there is nothing: what begins to count was seen at 0 before."""
+    return {(entity,): counts.get(entity, 0) for entity in {**SPECS, **counts}}

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from services import topology, wire
+from services import logs, topology, wire
 from services.broker import Publisher
 from services.database import Database
 from services.errors import MessageRefused, Transient
@@ -55,19 +55,23 @@ class ParkedEvents:
 
     async def take_ready(self) -> int:
         """Take the oldest event of each school that may go on; how many were taken. Raises Transient."""
-        taken = [await self._take(parked) for parked in await parking.ready(self._replica)]
-        return sum(taken)
+        taken = 0
+        for parked in await parking.ready(self._replica):
+            with logs.about(type=parked.type, npsn=parked.npsn, event=parked.id):
+                taken += await self._take(parked)
+        return taken
 
     async def _take(self, parked: Parked) -> bool:
         event = _event(parked)
         try:
             if not await self._answer(parked, event):
                 return False
+            log.info("parked message taken")
         except Transient:
             raise
         except Exception as error:
-            log.exception("a parked event failed")
-            await self._quarantine.put(
+            log.exception("a parked message failed")
+            row_id = await self._quarantine.put(
                 queue=QUEUE,
                 code="MSG-11",
                 cause=type(error).__name__,
@@ -76,6 +80,7 @@ class ParkedEvents:
                 properties={"message_id": parked.id, "headers": {}},
                 body=wire.encode(event.data, subject=event.subject, source=event.source, id=event.id),
             )
+            log.warning("kept in quarantine", extra={"queue": QUEUE, "code": "MSG-11", "quarantine": row_id})
         await parking.done(self._replica, parked)
         return True
 
@@ -105,6 +110,7 @@ def _event(parked: Parked) -> Submitted:
         data=SCHEMA[parked.type].model_validate(parked.data),
         sender=parked.sender,
         routing_key=parked.routing_key,
+        correlation=wire.correlation_of(parked.source, parked.id),
         content_hash=parked.content_hash,
     )
     return event

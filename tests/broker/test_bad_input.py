@@ -243,7 +243,7 @@ async def test_no_routing_key_closes_a_services_connection_or_stops_its_queue(de
 
 def _troubles_with_the_broker(desk: Desk) -> int:
     """Lines that the client's libraries wrote: they have nothing to say while the connection stands."""
-    return desk.stage.stack.log_file("validator").read_text(errors="replace").count(" aio")
+    return desk.stage.stack.log_file("validator").read_text(errors="replace").count('"logger":"aio')
 
 
 # ── The other queues ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -39,14 +39,15 @@ async def test_a_role_counts_where_it_belongs(terminal: Terminal) -> None:
 def office(terminal: Terminal, stage: Stage, tmp_path: Path) -> Terminal:
     """A terminal of central's administrator."""
     addresses = stage.stack.addresses
-    if addresses.management is None:
+    if addresses.servers is None:
         pytest.skip("SELARAS_AMQP_URL names servers whose management interface is not known")
     user = topology.ADMINISTRATOR_USER
     signing.new(tmp_path / "keys.json")
     (tmp_path / "public.json").write_text(signing.public_document(tmp_path / "keys.json"))
     (tmp_path / "ca.pem").write_bytes(certificates.new_authority("pusat", certificates.now())[0])
     return terminal.told(
-        SELARAS_MANAGEMENT_URL=f"http://{user}:{urlsplit(addresses.amqp[user]).password}@{addresses.management}/",
+        SELARAS_MANAGEMENT_URL=f"http://{user}:{urlsplit(addresses.amqp[user]).password}@"
+        f"127.0.0.1:{addresses.servers.management_port}/",
         SELARAS_CENTRAL_ADDRESS="pusat.example:5671",
         SELARAS_CENTRAL_KEYS_FILE="public.json",
         SELARAS_CENTRAL_CA_FILE="ca.pem",

@@ -121,7 +121,7 @@ async def test_a_service_runs_until_it_is_stopped(terminal: Terminal, stage: Sta
     process = await terminal.told(**settings).begin("serve", "central")
     assert process.stderr is not None
     async with asyncio.timeout(30):
-        while "central is ready" not in (await process.stderr.readline()).decode():
+        while '"message":"ready","service":"central"' not in (await process.stderr.readline()).decode():
             assert process.returncode is None
     process.send_signal(signal.SIGTERM)
     assert (await terminal.end(process)).code == 0

@@ -41,10 +41,10 @@ class Office:
 
 
 def management_url(servers: Addresses) -> str:
-    if servers.management is None:
+    if servers.servers is None:
         pytest.skip("SELARAS_AMQP_URL names servers whose management interface is not known")
     password = urlsplit(servers.amqp[ADMINISTRATOR]).password
-    return f"http://{ADMINISTRATOR}:{password}@{servers.management}/"
+    return f"http://{ADMINISTRATOR}:{password}@127.0.0.1:{servers.servers.management_port}/"
 
 
 @pytest.fixture

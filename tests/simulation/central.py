@@ -171,9 +171,9 @@ class Central:
         return school
 
     def register(self, npsn: str, install_id: str) -> None:
-        """Another installation takes the school; the session of the one before is over."""
+        """Another installation takes the school; the session of the one before is over, and its mark means nothing."""
         school = self.schools[npsn]
-        school.install_id = install_id
+        school.install_id, school.mark = install_id, None
         school.kind = school.sender = school.open_id = None
 
     def write(self, school: School, key: Key, fields: Fields | None, *, session: int | None) -> Version | None:
@@ -274,7 +274,8 @@ class Central:
 
     def _row(self, school: School, shown: Version, cursor: int) -> PageRow:
         older = None
-        if Safeguard.COVERS_GIVEN not in self.without:
+        in_doubt = school.kind != "restore"  # after the wipe, nothing is
+        if in_doubt and Safeguard.COVERS_GIVEN not in self.without:
             ours = (v for v in reversed(school.records[shown.key][: shown.version - 1]) if v.session is not None)
             older = next(ours, None)
             if older and Safeguard.COVERS_OF_ANY_AGE in self.without and older.seq <= cursor:

@@ -226,7 +226,7 @@ class Replica:
         if Safeguard.CURSOR_WITH_RECORDS in self.without:
             school.cursor = page.cursor
             school = await self.holding(job, "absorb the page's records")
-        changed = False
+        changed, refusals = False, dict(school.refusals)
         for row in page.rows:
             key = (row.entity, row.record_id)
             covering = Safeguard.COVERS_TAKEN not in self.without
@@ -240,7 +240,7 @@ class Replica:
         school.cursor = page.cursor
         school.highest_seq = max(school.highest_seq, page.head_seq)
         school.settled = page.cursor if page.complete else school.settled
-        school.revision += changed
+        school.revision += changed or school.refusals != refusals
         return len(page.rows)
 
     def _clears(self, page: SessionPage) -> bool:
@@ -297,14 +297,14 @@ class Replica:
         invalid, conflicts = self.blocked(school.npsn, school.live()), len(school.conflicts())
         if not invalid and not conflicts:
             return None
-        return Gate([], problem("SYN-12" if conflicts else "SYN-01", n=str(conflicts or invalid)))
+        return Gate([], problem("SYN-01" if invalid else "SYN-12", n=str(invalid or conflicts)))
 
     async def absorb_verdicts(
         self, job: Job, changes: Sequence[Change], verdicts: Sequence[RecordVerdict], head_seq: int
     ) -> None:
         """Take in what central made of one batch."""
         school = await self.holding(job, f"absorb {len(verdicts)} verdicts")
-        changed = False
+        changed, refusals = False, dict(school.refusals)
         for change, verdict in zip(changes, verdicts, strict=True):
             key = (change.entity, change.record_id)
             held = school.records.get(key)
@@ -319,7 +319,7 @@ class Replica:
                 school.refusals[key] = [finding.field or "" for finding in verdict.findings]
         school.marks |= self.late_marks.pop(job.epoch, {})
         school.highest_seq = max(school.highest_seq, head_seq)
-        school.revision += changed
+        school.revision += changed or school.refusals != refusals
 
     async def standing(self, job: Job) -> Standing:
         """The replica's side of VERIFY."""

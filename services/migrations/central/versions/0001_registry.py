@@ -9,6 +9,7 @@ from services.intake import accounts, answers, quarantine
 
 revision = "0001"
 down_revision = None
+oldest_code = "0001"
 
 INCARNATION = """
 CREATE TABLE incarnation (                                  -- the lives of this database; the one table without npsn

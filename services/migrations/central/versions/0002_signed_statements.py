@@ -9,6 +9,7 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+oldest_code = "0001"
 
 REPAIR = """
 CREATE TABLE repair (                                       -- rows that a hand had altered, mended: both values

@@ -9,6 +9,7 @@ from services.intake import accounts, answers, quarantine
 
 revision = "0001"
 down_revision = None
+oldest_code = "0001"
 
 SCHOOL = """
 CREATE TABLE school (

@@ -9,6 +9,7 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
+oldest_code = "0001"
 
 STATED = """
 CREATE TABLE stated (                                       -- the row hashes under the latest statement
@@ -41,8 +42,8 @@ CREATE TABLE repair (                                       -- rows that differe
 
 
 def upgrade() -> None:
-    """Without a default that is computed, so no table is rewritten."""
-    op.execute("ALTER TABLE statement ADD COLUMN jws text NOT NULL DEFAULT ''")  # the body, signed by central
+    """Without a default that is computed, so no table is rewritten; `school` first, as the services lock them."""
     op.execute("ALTER TABLE school ADD COLUMN stated text")  # the signed statement whose row hashes are kept
+    op.execute("ALTER TABLE statement ADD COLUMN jws text NOT NULL DEFAULT ''")  # the body, signed by central
     op.execute(STATED)
     op.execute(REPAIR)
