@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test simulate upgrade-rehearsal check lock clean venv
+.PHONY: help demo up test test-compose image wheel simulate upgrade-rehearsal check lock clean venv
 PYTHON ?=
 export PYTHON
 
@@ -14,6 +14,18 @@ up: venv ## start everything and keep it running; Ctrl-C stops it
 
 test: venv ## all tests, on real servers: two sets of private ones side by side, or one's own one test after another
 	@.venv/bin/pytest $(if $(SELARAS_AMQP_URL),,-n 2 --dist loadfile)
+
+test-compose: venv ## deploy/ for real: its containers, with the tests of tests/compose against them (needs Docker)
+	@sh scripts/test-compose.sh
+
+IMAGE ?= selaras:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+image: ## the container image IMAGE=selaras:VERSION (needs Docker)
+	@docker info >/dev/null 2>&1 || { echo "make image needs Docker, running." >&2; exit 1; }
+	@docker build -f deploy/Dockerfile -t $(IMAGE) --build-arg VERSION=$(lastword $(subst :, ,$(IMAGE))) \
+		--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+
+wheel: venv ## dist/selaras-VERSION-py3-none-any.whl: pip install 'FILE[embedded]' makes `selaras` work anywhere
+	@.venv/bin/python -m hatchling build -t wheel -d dist
 
 SEEDS ?= 20000
 simulate: venv ## the exchange through SEEDS=20000 more random lives of a school, or SEEDS=17..17

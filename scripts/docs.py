@@ -32,7 +32,7 @@ from services.link.settings import LinkSettings
 from services.messages import MAX_CHANGES, SCHEMA, Part
 from services.puller import app as puller
 from services.runtime import Service
-from services.settings import ServiceSettings
+from services.settings import DEFAULT_SECRETS, ServiceSettings
 from services.syncer import app as syncer
 from services.validator import app as validator
 from services.ways import WAYS, Way, reached
@@ -360,7 +360,11 @@ def settings_page() -> str:
         GENERATED,
         "",
         "Environment variables. Times are in seconds, sizes in bytes. An address is a URL with user and password; a "
-        "service's broker user is the `user_id` of what it publishes.",
+        "service's broker user is the `user_id` of what it publishes. `amqps://…/?cafile=/path/ca.pem` is a broker "
+        "over TLS whose certificate must be signed by that CA; without `cafile` the machine's own count.",
+        "",
+        f"A setting may also stand in a file, for what is secret: `selaras_amqp_url` in the folder "
+        f"`SELARAS_SECRETS_DIR` (`{DEFAULT_SECRETS}`, if it is there) for `SELARAS_AMQP_URL`. The environment wins.",
         "",
         f"`selaras demo`, `selaras up` and the tests start private servers unless all of {_listed(GIVEN)} are set: "
         "then they use those servers, whose user must be allowed to make exchanges, queues and tables.",

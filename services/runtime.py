@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services import logs, metrics, tables
+from services import logs, metrics, tables, tls
 from services.broker import Consumer, Handlers, Publisher, connect, user_of
 from services.database import Database
 from services.errors import DatabaseAway, Transient
@@ -165,6 +165,8 @@ class Service:
         log.info("answers", extra={"address": f"http://{self.settings.http_host}:{self.http_port}"})
         await self._database_ready()
         self._say("start", "waiting for the broker")
+        if wrong := await tls.trouble(self.settings.amqp_url):
+            raise NotSetUp(f"SELARAS_AMQP_URL: {wrong}")
         try:
             await self._publishing.start()
             for part in self._parts:

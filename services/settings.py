@@ -1,29 +1,66 @@
 """What every service is told from outside: environment variables `SELARAS_…`, each with a reason and a safe default.
 
+What is secret may come as a file instead, one a setting, in the folder `SELARAS_SECRETS_DIR` (`/run/secrets` if it is
+there): `selaras_amqp_url` holds what `SELARAS_AMQP_URL` would. The environment wins.
+
 A service's own settings stand beside its wiring (`<service>/app.py`); here is only what all of them share.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
+DEFAULT_SECRETS = Path("/run/secrets")
 
 
 class SettingsMissing(Exception):
     """A setting is absent or not usable; the message is one sentence that names it and how to set it."""
 
 
-class ServiceSettings(BaseSettings):
+def secrets_folder() -> Path | None:
+    """Where settings are read from as files, if anywhere. Raises SettingsMissing for a named folder that is not
+    there.
+    """
+    named = os.environ.get("SELARAS_SECRETS_DIR")
+    if not named:
+        return DEFAULT_SECRETS if DEFAULT_SECRETS.is_dir() else None
+    if not Path(named).is_dir():
+        raise SettingsMissing(f"SELARAS_SECRETS_DIR: there is no folder {named}.")
+    return Path(named)
+
+
+class FromFilesToo(BaseSettings):
+    """Settings that may stand in files of the secrets folder."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """As pydantic-settings has it, with the folder of this moment."""
+        folder = secrets_folder()
+        files = (SecretsSettingsSource(settings_cls, secrets_dir=folder),) if folder else ()
+        return init_settings, env_settings, dotenv_settings, *files
+
+
+class ServiceSettings(FromFilesToo):
     """Shared by all services."""
 
     model_config = SettingsConfigDict(env_prefix="SELARAS_", extra="ignore", frozen=True)
 
     amqp_url: str = Field(
-        description="The broker this service consumes from, as its own user: amqp://user:password@host/"
+        description="The broker this service consumes from, as its own user: amqp://user:password@host/, or over TLS "
+        "amqps://user:password@host/?cafile=/path/ca.pem"
     )
     site: str = Field(
         "situs", description="This site's name: the `site` label of its metrics, the `source` of its events"

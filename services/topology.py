@@ -49,6 +49,14 @@ PULL_VERBS = ("open", "fetch", "verify", "buckets", "rows", "records")
 """What a site's puller may ask central: the second word of the routing key `<user>.<verb>`."""
 SYNC_VERBS = (*PULL_VERBS, "push", "mend", "register")
 
+PERSON_USER = "perintah"
+"""The broker user of the command at the site; it may name the person who acts."""
+OFFICER_USER = "petugas"
+ADMINISTRATOR_USER = "pengelola"
+"""Makes and removes the users of sites (`selaras site add`); it speaks and listens nowhere."""
+SITE_TAG = "selaras-site"
+"""Marks the users that `selaras site add` made: RabbitMQ gives a tag that it does not know no rights."""
+
 Side = Literal["site", "central"]
 SIDES: tuple[Side, ...] = ("site", "central")
 
@@ -121,7 +129,10 @@ QUEUES = (
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A broker user and what it may do: three anchored patterns, and topic patterns (write, read) per exchange."""
+    """A broker user and what it may do: three anchored patterns, and topic patterns (write, read) per exchange.
+
+    `max_connections` bounds what one stolen or looping user can take from the others.
+    """
 
     name: str
     configure: str = "^$"
@@ -129,6 +140,7 @@ class User:
     read: str = "^$"
     topics: dict[str, tuple[str, str]] = field(default_factory=dict)
     tags: str = ""
+    max_connections: int = 100
 
 
 def _any_of(*names: str) -> str:
@@ -208,13 +220,33 @@ def officer_user(name: str) -> User:
     )
 
 
-def definitions(users: dict[str, tuple[User, str]], *, vhost: str = "/") -> dict[str, Any]:
-    """RabbitMQ's definitions document: the topology of both sides on one broker, and `users` (name → user,
+def administrator_user(name: str = ADMINISTRATOR_USER) -> User:
+    """A user of the management interface alone: no exchange, no queue."""
+    return User(name, tags="administrator", max_connections=0)
+
+
+def installation_users(site: str, sides: tuple[Side, ...] = SIDES) -> list[User]:
+    """Every broker user of an installation: of a site and central on one broker, or of one side alone."""
+    services = [user for user in service_users() if ("central" if user.name == "central" else "site") in sides]
+    of_site = [person_user(PERSON_USER)] if "site" in sides else []
+    of_central = [officer_user(OFFICER_USER)] if "central" in sides else []
+    both = link_users(site) if set(sides) == set(SIDES) else []
+    return [*services, *both, *of_site, *of_central]
+
+
+def definitions(
+    users: dict[str, tuple[User, str]], *, vhost: str = "/", sides: tuple[Side, ...] = SIDES
+) -> dict[str, Any]:
+    """RabbitMQ's definitions document: the topology of both sides on one broker, or of one, and `users` (name → user,
     password).
     """
+    queues = [queue for queue in QUEUES if queue.side in sides]
     return {
         "vhosts": [{"name": vhost}],
-        "users": [{"name": u.name, "password": password, "tags": u.tags} for u, password in users.values()],
+        "users": [
+            {"name": u.name, "password": password, "tags": u.tags, "limits": {"max-connections": u.max_connections}}
+            for u, password in users.values()
+        ],
         "permissions": [
             {"user": u.name, "vhost": vhost, "configure": u.configure, "write": u.write, "read": u.read}
             for u, _ in users.values()
@@ -227,21 +259,22 @@ def definitions(users: dict[str, tuple[User, str]], *, vhost: str = "/") -> dict
         "exchanges": [
             {"name": name, "vhost": vhost, "type": kind, "durable": True, "auto_delete": False, "internal": False,
              "arguments": {}}
-            for name, kind in dict.fromkeys((e.name, e.type) for e in EXCHANGES)
+            for name, kind in dict.fromkeys((e.name, e.type) for e in EXCHANGES if e.side in sides)
         ],
         "queues": [
             {"name": q.name, "vhost": vhost, "durable": True, "auto_delete": False, "arguments": q.arguments}
-            for q in QUEUES
+            for q in queues
         ],
         "bindings": [
             {"source": exchange, "vhost": vhost, "destination": q.name, "destination_type": "queue",
              "routing_key": key, "arguments": {}}
-            for q in QUEUES
+            for q in queues
             for exchange, key in q.bindings
         ]
         + [
             {"source": source, "vhost": vhost, "destination": target, "destination_type": "exchange",
              "routing_key": key, "arguments": {}}
-            for source, target, key, _ in EXCHANGE_BINDINGS
+            for source, target, key, side in EXCHANGE_BINDINGS
+            if side in sides
         ],
     }  # fmt: skip

@@ -36,6 +36,7 @@ ENVIRONMENT = {
 OTHERS = (
     *topology.link_users("lain"),  # another site
     topology.person_user("orang"),  # may publish, and has no account anywhere
+    topology.administrator_user(),
     topology.User("penguji", configure=".*", write=".*", read=".*"),  # a broker's administrator
 )
 _numbers = count(1)

@@ -19,6 +19,11 @@ def _npsn(value: str | None) -> str | None:
     return value
 
 
+def npsn_or_any(value: str) -> str:
+    """A school, or `*` for all."""
+    return value if value == "*" else str(_npsn(value))
+
+
 def _name(value: str) -> str:
     if not 1 <= len(value) <= _NAME_LENGTH:
         raise typer.BadParameter(f"takes 1 to {_NAME_LENGTH} characters.")

@@ -81,9 +81,12 @@ COMMANDS = (
     Later("officer", "officer:app", "Central's officers: schools, and changes to their records."),
     Later("receipt", "proof:receipt", "Receipts (bukti sinkron): export, and check anywhere."),
     Later("keys", "proof:keys", "The keys that central signs with."),
+    Later("site", "site:app", "Sites that sync with this central."),
+    Later("account", "account:app", "Which broker user may speak for which school."),
     Later("dead", "ops:dead", "Messages that no service could take (quarantine)."),
     Later("config", "config:app", "The settings, and what they lead to."),
     Later("topology", "ops:topology_app", "The broker's exchanges, queues and bindings."),
+    Later("deploy", "deploy:app", "For the compose files: prepare an installation in containers."),
 )
 """Every command, with the line that `selaras --help` shows: that of its function, which a test holds it to."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,18 @@ EVENT_BYTES = wire.MAX_BODY_BYTES * 9 // 10
 """What the changes of one event may weigh: the rest is for its envelope."""
 SHOWN = 60
 """Characters of an unknown name that are shown."""
+
+
+def write_new(file: Path, parts: Iterable[bytes]) -> None:
+    """Readable by its owner alone, for it holds what is not for everybody; never over a file that is there."""
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise Stop(f"{file}: sudah ada, tidak ditimpa · is there already, and is not overwritten.", USAGE) from error
+    except OSError as error:
+        raise Stop(f"{file}: {error.strerror}", USAGE) from error
+    with os.fdopen(handle, "wb") as out:
+        out.writelines(parts)
 
 
 def rows(files: Sequence[Path]) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +11,10 @@ import orjson
 import typer
 
 from services import wire
-from services.cli import show
+from services.cli import files, show
 from services.cli.arguments import AsJson, By, Code, Npsn, Wait
 from services.cli.client import SOURCE, reach
-from services.cli.outcomes import NOT_SET_UP, REFUSED, USAGE, Stop
+from services.cli.outcomes import NOT_SET_UP, REFUSED, Stop
 from services.cli.school import ask_session
 from services.cli.settings import CommandSettings
 from services.database import Database
@@ -167,16 +166,7 @@ def _confirm(npsn: str, here: Unsent, export: Path | None, *, yes: bool, json: b
 
 
 def _write(file: Path, changes: list[FieldsChange]) -> None:
-    """Readable by its owner alone, for it holds personal data; never over a file that is there."""
-    try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise Stop(f"{file}: sudah ada, tidak ditimpa · is there already, and is not overwritten.", USAGE) from error
-    except OSError as error:
-        raise Stop(f"{file}: {error.strerror}", USAGE) from error
-    with os.fdopen(handle, "wb") as out:
-        for change in changes:
-            out.write(orjson.dumps(change.model_dump()) + b"\n")
+    files.write_new(file, (orjson.dumps(change.model_dump()) + b"\n" for change in changes))
 
 
 def _refused(why: Problem, *, json: bool) -> Stop:

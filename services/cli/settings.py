@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from services.settings import SettingsMissing
+from services import tls
+from services.settings import FromFilesToo, SettingsMissing
 
 UP_FILE = ".run/up.env"
-_BEGINNINGS = {"amqp": ("amqp://", "amqps://"), "database": ("postgresql+asyncpg://",)}
+_FORMS = {
+    "amqp": (("amqp://", "amqps://"), "amqp://user:password@host/"),
+    "database": (("postgresql+asyncpg://",), "postgresql+asyncpg://user:password@host/database"),
+    "management": (("http://", "https://"), "http://user:password@host:15672/"),
+}
+"""What a kind of address begins with, and its form for a person."""
 
 
-class CommandSettings(BaseSettings):
+class CommandSettings(FromFilesToo):
     """Addresses that a person's command may need."""
 
     model_config = SettingsConfigDict(env_prefix="SELARAS_", env_file=UP_FILE, extra="ignore", frozen=True)
@@ -26,6 +33,16 @@ class CommandSettings(BaseSettings):
     central_amqp_url: str | None = Field(None, description="Central's broker, as this site's user: register")
     officer_amqp_url: str | None = Field(None, description="Central's broker, as an officer's user: officer")
     central_database_url: str | None = Field(None, description="The registry: officer school, dead --side central")
+    management_url: str | None = Field(
+        None, description="Central's broker's management interface, as an administrator: site add, list, remove"
+    )
+    central_address: str | None = Field(
+        None, description="host:port at which sites reach central's broker over TLS: site add writes it down"
+    )
+    central_keys_file: Path | None = Field(None, description="Central's public keys (JWKS), for site add")
+    central_ca_file: Path | None = Field(
+        None, description="The CA (PEM) that the certificate of central's broker is checked with, for site add"
+    )
     otlp_endpoint: str | None = Field(
         None, description="Send traces to this OpenTelemetry collector; they begin with what the command publishes"
     )
@@ -37,11 +54,11 @@ class CommandSettings(BaseSettings):
             raise SettingsMissing(
                 f"SELARAS_{name.upper()} is not set: set it, or run `make up` in another terminal, then this here."
             )
-        if not _is_address(value, _BEGINNINGS["amqp" if "amqp" in name else "database"]):
-            form = (
-                "amqp://user:password@host/" if "amqp" in name else "postgresql+asyncpg://user:password@host/database"
-            )
+        beginnings, form = next(how for kind, how in _FORMS.items() if kind in name)
+        if not _is_address(value, beginnings):
             raise SettingsMissing(f"SELARAS_{name.upper()} is not an address of the form {form}.")
+        if value.startswith("amqps:") and (wrong := tls.unusable(value)):
+            raise SettingsMissing(f"SELARAS_{name.upper()}: {wrong}")
         return str(value)
 
 

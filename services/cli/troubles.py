@@ -17,6 +17,7 @@ from aiormq.exceptions import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from services import tls
 from services.cli.outcomes import FAILED, NOT_SET_UP, UNFINISHED, NoAnswer
 from services.errors import SelarasError, Transient
 from services.settings import SettingsMissing
@@ -51,6 +52,12 @@ def told(error: Exception) -> tuple[str, int]:
     for beginning, sentence in _SQLSTATES.items():
         if state.startswith(beginning):
             return sentence, NOT_SET_UP
+    if certificate := tls.cause(error):
+        return (
+            "The broker does not prove that it is the right one: its certificate is not signed by the CA of the "
+            f"address (cafile=…), or is for another name: {certificate.verify_message}. Nothing was sent to it.",
+            NOT_SET_UP,
+        )
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
         return "The broker refuses this user or password: look at the address.", NOT_SET_UP
     if isinstance(error, InvalidFrameError):  # it closes the connection where aiormq awaits that it is open

@@ -28,9 +28,8 @@ from services.intake.accounts import ANY_SCHOOL
 
 SERVICES = ("validator", "syncer", "puller", "central")
 SITE = "situs"
-OPERATOR = "perintah"
-"""The broker user of the command at the site; it may name the person who acts."""
-OFFICER = "petugas"
+OPERATOR = topology.PERSON_USER
+OFFICER = topology.OFFICER_USER
 READY_SECONDS = 60.0
 STOP_SECONDS = 25.0
 GIVEN = ("SELARAS_AMQP_URL", "SELARAS_SITE_DATABASE_URL", "SELARAS_CENTRAL_DATABASE_URL")
@@ -93,12 +92,7 @@ class Addresses:
 
 def users() -> list[topology.User]:
     """Every broker user of a one-machine installation."""
-    return [
-        *topology.service_users(),
-        *topology.link_users(SITE),
-        topology.person_user(OPERATOR),
-        topology.officer_user(OFFICER),
-    ]
+    return topology.installation_users(SITE)
 
 
 async def seed_accounts(addresses: Addresses) -> None:

@@ -34,6 +34,16 @@ class Account:
         return self.roles & {claimed} if self.names_people else self.roles
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One row: a user, a school or ANY_SCHOOL, and a role there."""
+
+    user_name: str
+    npsn: str
+    role: str
+    names_people: bool
+
+
 class Accounts:
     """The table of users, schools and roles."""
 
@@ -70,3 +80,23 @@ class Accounts:
                 role=role,
                 people=names_people,
             )
+
+    async def revoke(self, user_name: str, npsn: str, role: str) -> bool:
+        """Take a grant back; False if there was none."""
+        async with self._database.transaction() as transaction:
+            return bool(
+                await transaction.run(
+                    "DELETE FROM account WHERE user_name = :user AND npsn = :npsn AND role = :role",
+                    user=user_name,
+                    npsn=npsn,
+                    role=role,
+                )
+            )
+
+    async def every(self) -> list[Grant]:
+        """All that was granted."""
+        async with self._database.transaction() as transaction:
+            rows = await transaction.rows(
+                "SELECT user_name, npsn, role, names_people FROM account ORDER BY user_name, npsn, role"
+            )
+        return [Grant(r.user_name, r.npsn, r.role, r.names_people) for r in rows]

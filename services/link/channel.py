@@ -14,7 +14,7 @@ from typing import Any
 
 from aio_pika.exceptions import AMQPError
 
-from services import topology, tracing, wire
+from services import tls, topology, tracing, wire
 from services.broker import PublishRefused, user_of
 from services.errors import BrokerAway, CentralAway, MessageRefused
 from services.listener import Listener
@@ -43,6 +43,8 @@ class Channel:
         confirm_seconds: float = 10.0,
         middlewares: Sequence[Any] = (),
     ) -> None:
+        self._url = url
+        self._untrusted: str | None = None
         self._answer_seconds = answer_seconds
         self._reply_to = f"{user_of(url)}.{secrets.token_hex(8)}"
         self._waiting: dict[str, asyncio.Future[Message]] = {}
@@ -72,12 +74,23 @@ class Channel:
 
     async def _connect(self) -> None:
         while not self._connected.is_set():
+            if await self._distrusts():
+                await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+                continue
             try:
                 await self._listener.start()
                 self._connected.set()
             except (AMQPError, OSError) as error:
                 log.warning("no line to central", extra={"error": type(error).__name__})
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+
+    async def _distrusts(self) -> bool:
+        """Is what answers there not central's broker? It is said once."""
+        wrong = await tls.trouble(self._url)
+        if wrong is not None and wrong != self._untrusted:
+            log.error("no line to central", extra={"why": wrong})
+        self._untrusted = wrong
+        return wrong is not None
 
     async def ask(self, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:
         """Send `request` (routing key `<user>.<verb>`) and wait for its answer, sending it again under the same id.
@@ -115,7 +128,7 @@ class Channel:
                     await asyncio.sleep(REFUSED_PAUSE_SECONDS)
         finally:
             del self._waiting[request_id]
-        raise CentralAway(trouble)
+        raise CentralAway(self._untrusted or trouble)
 
     def _answered(self, event: Event[Any]) -> None:
         """Late answers, and the second answer to a request that was sent twice, find nobody waiting."""

@@ -268,10 +268,11 @@ async def test_nobody_speaks_as_another(log_in: LogIn, user: str, exchange: str,
 
 @pytest.mark.parametrize("password", ["guest", "", "salah"])
 async def test_nobody_logs_in_as_guest(servers: Addresses, password: str) -> None:
-    broker = servers.amqp[OPERATOR].rpartition("@")[2]
+    scheme, _, rest = servers.amqp[OPERATOR].partition("://")
+    broker = rest.rpartition("@")[2]
     for user in ("guest", OPERATOR):
         with pytest.raises(ProbableAuthenticationError):
-            await aio_pika.connect(f"amqp://{user}:{password}@{broker}")
+            await aio_pika.connect(f"{scheme}://{user}:{password}@{broker}")
 
 
 # ── What each must be able to do ─────────────────────────────────────────────────────────────────────────────────────
