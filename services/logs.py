@@ -69,6 +69,7 @@ FIELDS: Mapping[str, Form] = {
     "outcome": _WORD,
     "code": _text(r"[A-Z]{2,10}-[0-9]{2,3}"),
     "verb": _WORD,
+    "invariant": _WORD,
     "attempt": _number,
     "request": _ID,  # a session's row at the site
     "session": _number,  # its number at central
@@ -85,6 +86,8 @@ FIELDS: Mapping[str, Form] = {
     "verdicts": _counts,
     "sides": _counts,
     "entities": _entities,
+    "tables": _text(r"[0-9]{4}"),  # revisions
+    "needed": _text(r"[0-9]{4}"),
     "quarantine": _number,  # a row's id
     "follow_up": _number,  # a row's id
     "sqlstate": _text(r"[0-9A-Z]{5}"),

@@ -229,8 +229,8 @@ class Service:
                     raise NotSetUp(why)
                 if tables.newer(self._side, found):
                     log.warning(
-                        "the tables are of a newer release (revision %s) than %s (%s), which may run on them",
-                        *(found.revision, self.name, tables.NEEDED[self._side]),
+                        "the tables are of a newer release, on which this one may run",
+                        extra={"tables": found.revision, "needed": tables.NEEDED[self._side]},
                     )
                 return
             await asyncio.sleep(pause)

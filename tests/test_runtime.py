@@ -42,7 +42,7 @@ async def test_a_port_that_is_taken_is_said_in_one_sentence(servers: Addresses) 
 async def test_a_database_without_tables_is_said_with_the_command_that_makes_them(servers: Addresses) -> None:
     settings = ServiceSettings(amqp_url=servers.amqp["central"])
     service = Service("uji", settings, Database(servers.administrator, pool=1), side="site")
-    with pytest.raises(NotSetUp, match="run `selaras migrate`"):
+    with pytest.raises(NotSetUp, match="run `selaras migrate site`"):
         await runtime.run([service])
 
 

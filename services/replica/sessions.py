@@ -220,7 +220,7 @@ class Replica:
     def _checked(self, job: Job, invariant: str, holds: bool) -> None:
         self._told(invariant, holds)
         if not holds:
-            log.error("an invariant is violated: %s", invariant, extra={"npsn": job.npsn, "session": job.id})
+            log.error("an invariant is violated", extra={"npsn": job.npsn, "request": job.id, "invariant": invariant})
 
     async def end(self, job: Job, outcome: str, problem: Problem, data: dict[str, Any]) -> None:
         """The session was refused or failed: nothing more is written."""

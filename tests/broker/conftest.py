@@ -19,7 +19,7 @@ from tests.e2e.conftest import stage as stage
 NPSN = "97000001"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 async def desk(running: Stack) -> AsyncIterator[Desk]:
     """One small school for all of these tests, and a line to it."""
     stage = Stage(running, Console(quiet=True))

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from rich.console import Console
 
 from services.demo.stage import Stage
 from services.embedded.stack import SERVICES, Stack
@@ -44,8 +45,8 @@ def traces() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 async def heard(running: Stack, traces: Collector, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Heard]:
     """The story, told once; the services have stopped and started again after it, so their last words are there too."""
-    from rich.console import Console
-
+    if len(set(running.addresses.amqp.values())) == 1:
+        pytest.skip("SELARAS_AMQP_URL names servers of one's own: no permissions to try, and no logs to read")
     stage = Stage(running, Console(quiet=True))
     await restart(stage, SELARAS_OTLP_ENDPOINT=traces.endpoint, SELARAS_LOG_LEVEL="DEBUG")
     async with told(stage, new_npsn(), new_npsn(), tmp_path_factory.mktemp("berkas")) as heard:

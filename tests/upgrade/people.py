@@ -31,7 +31,7 @@ async def a_school(stage: Stage, npsn: str, pupils: int = 12) -> School:
     """A school with its baseline, in sync; whatever a test types is a change."""
     data = synthetic_school(7, npsn=npsn, today=date.today(), pupils=pupils, classes=6, teachers=8)  # noqa: DTZ011
     for pupil in data["peserta_didik"].values():
-        pupil["anak_keberapa"] = 1
+        pupil |= {"anak_keberapa": 1, "rt": 1}
     await stage.register(npsn, await administration.add_school(stage.registry, npsn, jsonl(data)))
     async with stage.at(npsn) as client:
         completed(await stage.session(client, "pull", "operator"))

@@ -33,7 +33,10 @@ async def test_the_release_before_takes_over_again_on_the_new_tables_and_nothing
         assert (await goes_both_ways(stage, client, school, 5)).jws == ""
         completed(await stage.session(client, "pull", "operator"))
 
-        await asyncio.to_thread(system.new, *SERVICES)  # and forward again, with nothing to migrate
+        await asyncio.to_thread(system.stack.stop, "puller")
+        await asyncio.to_thread(
+            system.new, "validator", "syncer", "central"
+        )  # and forward again, with nothing to migrate
         assert (await goes_both_ways(stage, client, school, 6)).jws
         assert completed(await stage.session(client, "verify", "operator")).repaired == 0
         assert await are_equal(stage, npsn)
@@ -48,13 +51,13 @@ async def test_backups_of_both_sides_are_put_back_together_and_one_alone_is_noti
     """Together, made while nothing ran, they are the system as it was. Alone, the other side has gone on."""
     async with people_at(system) as stage:
         school = await updated_and_used(system, stage, npsn, backups=tmp_path)
-        await put_back(system, stage, "central", tmp_path)
+        await put_back(system, stage, "central", tmp_path, "syncer", "central")
         async with stage.at(npsn) as client:
             stopped = await stage.session(client, "sync", "principal")
             assert isinstance(stopped, SessionRefused | SessionFailed), stopped
             assert stopped.problem.code == "SYN-15", "central is behind what it had signed"
 
-        await put_back(system, stage, "site", tmp_path)
+        await put_back(system, stage, "site", tmp_path, "validator", "syncer", "central")
         async with stage.at(npsn) as client:
             assert (await stage.here(npsn)).pending == 2, "typed before the backup"
             assert completed(await stage.session(client, "sync", "principal")).sent == 2
@@ -62,7 +65,7 @@ async def test_backups_of_both_sides_are_put_back_together_and_one_alone_is_noti
             assert await typed_at_central(stage, npsn, 3) == 0, "what came after the backup is gone at both sides"
             await goes_both_ways(stage, client, school, 4)
 
-        await put_back(system, stage, "site", tmp_path)
+        await put_back(system, stage, "site", tmp_path, *SERVICES)
         async with stage.at(npsn) as client:
             refused = await stage.session(client, "sync", "principal")
             assert isinstance(refused, SessionRefused), refused
@@ -75,7 +78,7 @@ async def test_backups_of_both_sides_are_put_back_together_and_one_alone_is_noti
 
 async def updated_and_used(system: System, stage: Stage, npsn: str, *, backups: Path | None = None) -> School:
     """backup → update → use: a school whose two edits were typed before the backup, and two more after the update."""
-    system.old(*SERVICES)
+    system.old("validator", "puller", "central")
     school = await a_school(stage, npsn)
     async with stage.at(npsn) as client:
         await type_in(stage, client, school, 2)
@@ -85,7 +88,7 @@ async def updated_and_used(system: System, stage: Stage, npsn: str, *, backups: 
             await asyncio.to_thread(back_up, system, side, backups)
     await asyncio.to_thread(system.migrate)
     await asyncio.to_thread(system.new_topology)
-    await asyncio.to_thread(system.new, *SERVICES)
+    await asyncio.to_thread(system.new, "validator", "syncer", "central")
     async with stage.at(npsn) as client:
         assert completed(await stage.session(client, "sync", "principal")).sent == 2
         assert (await goes_both_ways(stage, client, school, 3)).jws
@@ -96,8 +99,8 @@ def back_up(system: System, side: Side, folder: Path) -> None:
     _run(system, "pg_dump", "--format=custom", f"--file={folder / side}", system.database(side))
 
 
-async def put_back(system: System, stage: Stage, side: Side, folder: Path) -> None:
-    """Stop everything, put one side back into a database made anew, and start the release before.
+async def put_back(system: System, stage: Stage, side: Side, folder: Path, *needed: str) -> None:
+    """Stop everything, put one side back into a database made anew, and start what is `needed` of the release before.
 
     (`pg_restore --clean` knows nothing of the tables that came after the backup.)
     """
@@ -120,7 +123,7 @@ async def put_back(system: System, stage: Stage, side: Side, folder: Path) -> No
         assert revision < NEEDED[side], "the tables of the release before"
     finally:
         await restored.close()
-    await asyncio.to_thread(system.old, *SERVICES)
+    await asyncio.to_thread(system.old, *needed)
 
 
 def _run(system: System, program: str, *words: str) -> None:
