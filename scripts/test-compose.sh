@@ -15,12 +15,13 @@ if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
     cd deploy
     trap 'docker compose down -v -t 10 --remove-orphans >/dev/null 2>&1' EXIT
     trap 'exit 130' INT TERM
+    docker compose down -v -t 10 --remove-orphans >/dev/null 2>&1 # what an earlier run that was killed left behind
     docker compose build -q
     docker compose up -d --no-build --wait --wait-timeout 180 || { docker compose ps -a; docker compose logs --tail 40; exit 1; }
     cd "$root"
     .venv/bin/pytest -p no:xdist "$@"
 elif [ -n "${COMPOSE_ENGINE:-}" ]; then
-    "$COMPOSE_ENGINE" deploy sh -c 'cd "$1" && shift && .venv/bin/pytest -p no:xdist "$@"' sh "$root" "$@"
+    "$COMPOSE_ENGINE" "$root/deploy" sh -c 'cd "$1" && shift && .venv/bin/pytest -p no:xdist "$@"' sh "$root" "$@"
 else
     echo "make test-compose needs Docker with its compose plugin, running (or COMPOSE_ENGINE, see docs/deployment.md)." >&2
     exit 1

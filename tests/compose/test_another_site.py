@@ -47,7 +47,7 @@ def utara(central: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             }
         )
     )
-    environment = {"AMQPS_PORT": str(int(os.environ["AMQPS_PORT"]) + 1)}
+    environment = {"AMQPS_PORT": str(int(os.environ["AMQPS_PORT"]) + 1), "COMPOSE_PROFILES": ""}
     site = Project(f"{central.name}-utara", [DEPLOY / "compose.site.yaml", override], environment)
     yield site
     site.does("down", "-v", "-t", "10")
