@@ -161,8 +161,9 @@ class System:
         return Stage(self.stack, Console(quiet=True))
 
     def taken(self, stack: Stack, service: str, message: str, npsn: str) -> int:
-        """How many messages of a type and a school that process of a service says to have taken."""
-        return stack.log_file(service).read_text().count(f"{message} of {npsn} taken")
+        """How many messages of a type and a school that process says to have taken, in lines of its release's form."""
+        lines = stack.log_file(service).read_text().splitlines()
+        return sum(all(word in line for word in ("taken", message, npsn)) for line in lines)
 
     def stop(self) -> None:
         """Every service of it."""
