@@ -20,6 +20,7 @@ from aio_pika.exceptions import AMQPConnectionError
 
 from services.embedded import FolderRefused, Servers, postgresql, private_servers
 from services.embedded.guardian import Process, descendants, is_alive, remembered
+from tests.broker.refusing import refused
 from tests.embedded.installation import DATABASES, DEFINITIONS, PASSWORD, USER
 
 REPOSITORY = Path(__file__).parents[2]
@@ -153,8 +154,7 @@ async def test_rabbitmq_answers_the_users_of_the_definitions_and_has_their_queue
 
 
 async def test_the_guest_of_every_rabbitmq_is_not_let_in(deep: Deep) -> None:
-    with pytest.raises(AMQPConnectionError):
-        await aio_pika.connect(deep.servers.amqp_url("guest", "guest"))
+    assert isinstance(await refused(deep.servers.amqp_url("guest", "guest")), AMQPConnectionError)
 
 
 async def test_a_role_may_connect_to_its_own_database_only(deep: Deep) -> None:
