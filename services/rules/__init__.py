@@ -6,7 +6,7 @@ Read `catalogue.py` for the rules in words, the file of a tab for their conditio
 
 from services.rules.catalogue import CATALOGUE, CONFLICT, DELETED_CONFLICT, REFUSED, RULES_VERSION, Rule, Severity
 from services.rules.findings import AWAITED_CHANNEL, CHANGING_CHANNEL, Context, Finding
-from services.rules.judge import record_findings, school_findings
+from services.rules.judge import in_order, record_findings, school_findings
 from services.rules.reference import active_semester, school_year
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Rule",
     "Severity",
     "active_semester",
+    "in_order",
     "record_findings",
     "school_findings",
     "school_year",

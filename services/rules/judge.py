@@ -27,12 +27,12 @@ SCHOOL_RULES: SchoolRules = {
 }
 
 _RANK = {code: rank for rank, code in enumerate(CATALOGUE)}
-_KIND = {code: 2 for code, rule in CATALOGUE.items() if rule.scope != "central"} | {
-    CONFLICT.code: 0,
-    DELETED_CONFLICT.code: 0,
-    REFUSED.code: 1,
+_OF_CONFLICTS, _OF_REFUSALS, _OF_RULES, _OF_CENTRAL = range(4)
+_KIND = {code: _OF_RULES for code, rule in CATALOGUE.items() if rule.scope != "central"} | {
+    CONFLICT.code: _OF_CONFLICTS,
+    DELETED_CONFLICT.code: _OF_CONFLICTS,
+    REFUSED.code: _OF_REFUSALS,
 }
-_OF_CENTRAL = 3
 _ENTITY_RANK = {entity: rank for rank, entity in enumerate(SPECS)}
 
 
@@ -80,7 +80,8 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 def _place(finding: Finding) -> tuple[int, int, str, str, int, str]:
     kind, rank = _KIND.get(finding.rule, _OF_CENTRAL), _ENTITY_RANK.get(finding.entity, len(SPECS))
-    return kind, rank, finding.entity, finding.record_id, *_order(finding)
+    of_record = (0, "") if kind < _OF_RULES else _order(finding)  # central lists its own findings in its own order
+    return kind, rank, finding.entity, finding.record_id, *of_record
 
 
 def _judge(record: Record) -> list[Finding]:

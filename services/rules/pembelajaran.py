@@ -10,7 +10,6 @@ from services.rules.reference import WEEKLY_HOURS_LIMIT, bentuk
 from services.rules.rombel import is_regular
 from services.rules.school import School
 
-
 LESSONS = Others(ID, "pembelajaran", "ptk_terdaftar_id", ("semester_id", "jam_mengajar_per_minggu"))
 ASSIGNMENT = Others("ptk_terdaftar_id", "ptk_terdaftar", ID, ("jenis_keluar_id", "tahun_ajaran_id"))
 

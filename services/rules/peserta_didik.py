@@ -10,7 +10,6 @@ from services.rules.reads import ID, Others, SchoolRules, reads
 from services.rules.reference import INDONESIAN, RELIGIONS, bentuk
 from services.rules.school import School
 
-
 REGISTRATIONS = Others(ID, "registrasi_peserta_didik", "peserta_didik_id", ("jenis_keluar_id",))
 
 

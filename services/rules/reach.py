@@ -109,11 +109,11 @@ class Reach:
         """What has to be looked up next, in the school as it is after the changes; nothing: `judge` can be called."""
         self._missing = set()
         self._again = set(self._affected())
-        for rule, key in self._again:
-            for fields in self._records(Lookup(key[0], ID, key[1])):
-                self._follow(rule.others, key[1], fields)
-        list(self._records(Lookup("residu", EVERY, "")))
-        list(self._records(Lookup("sekolah", ID, self._sekolah)))
+        for rule, (entity, record_id) in self._again:
+            for one in self._ids(Lookup(entity, ID, record_id)):
+                self._follow(rule.others, one, self._fields(entity, one))
+        self._ids(Lookup("residu", EVERY, ""))
+        self._ids(Lookup("sekolah", ID, self._sekolah))
         return self._missing
 
     def take(self, asked: Iterable[Lookup], records: Iterable[tuple[str, str, Fields]]) -> None:
@@ -131,8 +131,8 @@ class Reach:
 
     @property
     def is_everything(self) -> bool:
-        """Can the changes affect what is not told apart here? Then the whole school is to be judged. Known in part before the
-        first round, and in full after the last.
+        """Can the changes affect what is not told apart here? Then the whole school is to be judged. Known in part
+        before the first round, and in full after the last.
 
         The kind of school is read by many rules; what a residu says of a record is not told apart from what others say
         of it, should central use a code of ours.
@@ -194,24 +194,27 @@ class Reach:
             return
         between = way.steps[steps - 2].entity
         for one in self._ids(Lookup(between, last.mine, value)):
-            yield from self._readers(way, steps - 1, one, self._known[between][one])
+            yield from self._readers(way, steps - 1, one, self._fields(between, one))
 
     def _follow(self, steps: Iterable[Others], record_id: str, fields: Fields) -> None:
         for step in steps:
             lookup = Lookup(step.entity, step.theirs, value_of(step.mine, record_id, fields))
             for one in self._ids(lookup):
-                self._follow(step.then, one, self._known[step.entity][one])
+                self._follow(step.then, one, self._fields(step.entity, one))
 
-    def _records(self, lookup: Lookup) -> list[Fields]:
-        return [self._known[lookup.entity][one] for one in self._ids(lookup)]
+    def _fields(self, entity: str, record_id: str) -> Fields:
+        return self._known[entity].get(record_id, {})
 
     def _ids(self, lookup: Lookup) -> list[str]:
-        """What was found; what was not looked up yet is noted as missing."""
+        """What was found; what was not looked up yet is noted as missing. A record that is asked for by its id is taken
+        to be there until then: what names it can be asked for in the same round.
+        """
         if not lookup.value and lookup.key != EVERY:
             return []
         if lookup not in self._found:
             self._missing.add(lookup)
-        return self._found.get(lookup, [])
+            return [lookup.value] if lookup.key == ID else []
+        return self._found[lookup]
 
 
 def _ways(rules: SchoolRules) -> Mapping[str, list[_Way]]:

@@ -24,4 +24,3 @@ def central_found(residu: Record, school: School) -> Iterator[Finding]:
         severity=Severity.WARNING,
         sekolah=residu.text("sekolah_lain"),
     )
-

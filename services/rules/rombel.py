@@ -11,7 +11,6 @@ from services.rules.reads import ID, NAME_AND_KIND, Others, SchoolRules, reads
 from services.rules.reference import EXTRACURRICULAR, REGULAR_CLASS, bentuk
 from services.rules.school import School
 
-
 MEMBERS = Others(ID, "anggota_rombel", "rombongan_belajar_id")
 
 
@@ -47,9 +46,7 @@ def rmb_02_teacher_on_duty(group: Record, school: School) -> Iterator[Finding]:
         yield group.awaiting("RMB-02", "ptk_id", DINAS, nama=school.name_of("ptk", teacher))
 
 
-@reads(
-    "RMB-03", "nama", others=(Others(NAME_AND_KIND, "rombongan_belajar", NAME_AND_KIND, ("semester_id",)),)
-)
+@reads("RMB-03", "nama", others=(Others(NAME_AND_KIND, "rombongan_belajar", NAME_AND_KIND, ("semester_id",)),))
 def rmb_03_same_name(group: Record, school: School) -> Iterator[Finding]:
     """Class groups of a kind have names of their own."""
     if school.is_current_class(group.record_id) and school.namesakes(group) > 1:

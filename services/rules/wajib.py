@@ -71,9 +71,7 @@ def ref_01_there(record: Record, school: School) -> Iterator[Finding]:
 
 
 SCHOOL_RULES: SchoolRules = {
-    entity: (
-        reads("REF-01", others=tuple(Others(name, target, ID) for name, target in references))(ref_01_there),
-    )
+    entity: (reads("REF-01", others=tuple(Others(name, target, ID) for name, target in references))(ref_01_there),)
     for entity, references in _REFERENCES.items()
     if references
 }

@@ -126,7 +126,8 @@ def look_up(
         (entity, record_id, fields)
         for entity, table in school.items()
         for record_id, fields in table.items()
-        if (random is not None and random.random() < 0.1) or any(_answers(one, entity, record_id, fields) for one in wanted)
+        if (random is not None and random.random() < 0.1)
+        or any(_answers(one, entity, record_id, fields) for one in wanted)
     ]
     if random is not None:
         random.shuffle(found)
