@@ -22,6 +22,7 @@ from datetime import date
 from typing import Any
 
 from services.entities import CONFIRMED, SPECS, Fields, natural_key
+from services.entities.residu import OPEN
 from services.rules.findings import Finding, Record, number_of, text_of
 from services.rules.judge import SCHOOL_RULES, is_of_residu, record_findings
 from services.rules.reads import ID, NAME_AND_KIND, Others, SchoolRule, SchoolRules, value_of
@@ -134,11 +135,13 @@ class Reach:
         """Can the changes affect what is not told apart here? Then the whole school is to be judged. Known in part
         before the first round, and in full after the last.
 
-        The kind of school is read by many rules; what a residu says of a record is not told apart from what others say
-        of it, should central use a code of ours.
+        The kind of school is read by many rules; what an open residu says of a record is not told apart from what the
+        rules say of it, should central use a code of ours.
         """
         named = set()
         for residu in self._known["residu"].values():
+            if text_of(residu, "keadaan") != OPEN:
+                continue
             named.add((text_of(residu, "entitas"), text_of(residu, "data_id")))
             if not is_of_residu(text_of(residu, "kode")):
                 return True
