@@ -33,9 +33,6 @@ from services.rules import (
 )
 from services.rules.reach import Change, Judged, Reach
 
-MOST_FOLLOWED = 50
-"""Records changed at once, beyond which judging the whole school is about as cheap."""
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -100,9 +97,8 @@ async def follow(
     not been judged gets the whole school judged: the stored verdict has to be about the very revision before.
     """
     stored = await _stored(transaction, npsn)
-    if (stored.verdict_revision, stored.verdict_rules, stored.verdict_date) == (
-        stored.revision - 1, RULES_VERSION, today
-    ) and len(after) <= MOST_FOLLOWED:  # fmt: skip
+    about = (stored.verdict_revision, stored.verdict_rules, stored.verdict_date)
+    if about == (stored.revision - 1, RULES_VERSION, today):
         changes = {
             key: Change(before[key].data if key in before else None, record.data) for key, record in after.items()
         }

@@ -16,7 +16,7 @@ from services.exchange import canonical
 from services.rules.reach import EVERY, Lookup
 from services.rules.reads import ID, NAME_AND_KIND
 
-MOST_VALUES = 8
+MOST_VALUES = 24
 """Searched for in each text of an entity; beyond it, all its records are read."""
 
 

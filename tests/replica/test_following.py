@@ -124,9 +124,9 @@ OUTDATED = {
 }
 
 
-@pytest.mark.parametrize("how", [*OUTDATED, "counted twice", "not at all", "many at once", "today is another day"])
+@pytest.mark.parametrize("how", [*OUTDATED, "counted twice", "not at all", "today is another day"])
 async def test_what_a_verdict_cannot_follow_is_judged_whole(
-    site_database: Database, judged: list[int], how: str, monkeypatch: pytest.MonkeyPatch
+    site_database: Database, judged: list[int], how: str
 ) -> None:
     await register(site_database, a_school())
     async with site_database.transaction() as transaction:
@@ -134,8 +134,6 @@ async def test_what_a_verdict_cannot_follow_is_judged_whole(
         if how in OUTDATED:
             await transaction.run(OUTDATED[how])
     judged.clear()
-    if how == "many at once":
-        monkeypatch.setattr(judging, "MOST_FOLLOWED", 0)
     today = TODAY + timedelta(days=1) if how == "today is another day" else TODAY
     if how == "not at all":
         await change(site_database, revisions=0)  # nobody can see this one; but the next is not taken for the only one

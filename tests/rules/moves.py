@@ -40,7 +40,7 @@ MADE = {
 }
 IDS = {entity: [new_id(100 * place + n) for n in range(1, 4)] for place, entity in enumerate(SPECS)}
 IDS["sekolah"] = [SEKOLAH, new_id(99)]
-TOLD = {
+TOLD: Mapping[str, list[Any]] = {
     "nik": ["9900010203190001", "9900010203190001", "9900010203190002", "9", None],
     "nisn": ["9000010001", "9000010002", '9"\\é', None],
     "nama": ["Citra", "citra ", "Citra", "Dewi", None],
@@ -59,7 +59,7 @@ TOLD = {
     CONFIRMED: [True, None],
 }
 """What fields hold that rules read: little, so that values meet."""
-NO_ID = ["", "bukan-id", new_id(9999), 7, None]
+NO_ID: list[Any] = ["", "bukan-id", new_id(9999), 7, None]
 
 
 def a_value(random: Random, entity: str, name: str) -> Any:

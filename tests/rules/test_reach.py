@@ -66,18 +66,24 @@ def test_a_school_judged_change_by_change_is_as_it_is_judged_whole(seed: int) ->
 # ── a rule that says less than it reads is found out ─────────────────────────────────────────────────────────────────
 
 
+Step = tuple[list[Finding], Records, Mapping[Key, Change], list[Finding]]
+"""The findings before, the school after, what changed in between, and the findings after."""
+
+
 @cache
-def moved() -> list[tuple[list[Finding], Records, Mapping[Key, Change], list[Finding]]]:
-    """Schools before and after a change: findings, school, changes, findings."""
-    random, steps = Random(7), []
+def moved() -> list[Step]:
+    """Many schools, each changed some times."""
+    random = Random(7)
+    steps: list[Step] = []
     while len(steps) < 2500:
         school = a_moving_school(random, 0)
         found = whole(school)
         for _ in range(10):
             moves = a_move(random, school)
             school = after(school, moves)
-            steps.append((found, school, moves, whole(school)))
-            found = steps[-1][3]
+            then = whole(school)
+            steps.append((found, school, moves, then))
+            found = then
     return steps
 
 
