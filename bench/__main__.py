@@ -14,15 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import make_url
 
-from services import calendar, topology
-from services.demo.stage import Stage
-from services.embedded.guardian import remembered
-from services.embedded.stack import SERVICES, Stack, stack
-
 from bench import report
 from bench.floor import Floor
 from bench.ours import Ours
 from bench.workloads import SMALL, Bench, Figures, Pair, Size
+from services import calendar, topology
+from services.demo.stage import Stage
+from services.embedded.guardian import remembered
+from services.embedded.stack import SERVICES, Stack, stack
 
 USER = topology.User("bench", configure=".*", write=".*", read=".*")
 """Bare's broker user: nothing is forbidden to it."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from bench.records import ENTITY, batches
 from services import topology, wire
 from services.central import administration
 from services.database import Database
@@ -33,8 +34,6 @@ from services.messages import (
     SyncRequested,
 )
 from services.wire import Event
-
-from bench.records import ENTITY, batches
 
 EVENT_CHANGES = 500
 OFFICER_CHANGES = 1000

@@ -20,15 +20,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services import calendar
-from services.entities import Fields
-from services.messages import FieldsChange
-from services.replica import judging, records
-
 from bench import measure
 from bench.floor import Floor, Row
 from bench.ours import Ours
 from bench.records import ENTITY, new_npsn, new_staff, rows
+from services import calendar
+from services.entities import Fields
+from services.messages import FieldsChange
+from services.replica import judging, records
 
 
 @dataclass(frozen=True)
