@@ -50,12 +50,6 @@ class Verdict:
         """May the school sync?"""
         return self.invalid == 0
 
-    @property
-    def breaks_rules(self) -> bool:
-        """Is anything invalid but for conflicts that wait for a person?"""
-        conflicts = (CONFLICT.code, DELETED_CONFLICT.code)
-        return any(f.severity is Severity.INVALID and f.rule not in conflicts for f in self.findings)
-
     def by_rule(self) -> dict[str, int]:
         """Number of findings per rule."""
         counts: dict[str, int] = {}
@@ -81,7 +75,7 @@ async def judge(transaction: Transaction, npsn: str, today: date) -> Verdict:
 async def current(transaction: Transaction, npsn: str, today: date) -> Verdict:
     """The stored verdict if it is about the school, the rules and the day as they are now; else judged on the spot."""
     row = await _stored(transaction, npsn)
-    if (row.verdict_revision, row.verdict_rules, row.verdict_date) != (row.revision, RULES_VERSION, today):
+    if _about(row) != (row.revision, RULES_VERSION, today):
         return await judge(transaction, npsn, today)
     stored = await findings(transaction, npsn)
     return Verdict(row.revision, row.verdict_rules, row.verdict_date, row.invalid, row.warning, stored)
@@ -97,8 +91,7 @@ async def follow(
     not been judged gets the whole school judged: the stored verdict has to be about the very revision before.
     """
     stored = await _stored(transaction, npsn)
-    about = (stored.verdict_revision, stored.verdict_rules, stored.verdict_date)
-    if about == (stored.revision - 1, RULES_VERSION, today):
+    if _about(stored) == (stored.revision - 1, RULES_VERSION, today):
         changes = {
             key: Change(before[key].data if key in before else None, record.data) for key, record in after.items()
         }
@@ -106,7 +99,28 @@ async def follow(
         if judged is not None:
             of_exchange = await _of_records(transaction, npsn, after)
             return await _replace(transaction, npsn, stored, judged, of_exchange, set(after))
-    return await current(transaction, npsn, today)
+    return await judge(transaction, npsn, today)
+
+
+async def count_invalid(transaction: Transaction, npsn: str, today: date) -> int:
+    """The number of records with an invalid finding, by the stored verdict if it is about the school, the rules and the
+    day as they are now; else the school is judged on the spot.
+    """
+    row = await _stored(transaction, npsn)
+    if _about(row) != (row.revision, RULES_VERSION, today):
+        return (await judge(transaction, npsn, today)).invalid
+    return int(row.invalid)
+
+
+async def breaks_rules(transaction: Transaction, npsn: str) -> bool:
+    """By the stored findings: is anything invalid but for conflicts that wait for a person?"""
+    found = await transaction.value(
+        "SELECT 1 FROM finding WHERE npsn = :npsn AND severity = :invalid AND rule <> ALL(:conflicts) LIMIT 1",
+        npsn=npsn,
+        invalid=Severity.INVALID.value,
+        conflicts=[CONFLICT.code, DELETED_CONFLICT.code],
+    )
+    return found is not None
 
 
 async def findings(
@@ -135,6 +149,11 @@ async def _stored(transaction: Transaction, npsn: str) -> Any:
     )
     assert row is not None, "the caller knows that the school is registered here"
     return row
+
+
+def _about(row: Any) -> tuple[int | None, str | None, date | None]:
+    """The revision, the rules and the day that the stored verdict is about."""
+    return row.verdict_revision, row.verdict_rules, row.verdict_date
 
 
 async def _reached(transaction: Transaction, npsn: str, reach: Reach) -> Judged | None:

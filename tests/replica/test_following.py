@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from random import Random
 
 import pytest
@@ -103,7 +103,7 @@ async def test_change_by_change_the_stored_verdict_is_that_of_the_whole_school(
     assert len(judged) < steps / 2 or seed % 3 == 0
 
 
-async def change(database: Database, *, revisions: int = 1, **follow: object) -> Verdict:
+async def change(database: Database, *, revisions: int = 1, today: date = TODAY) -> Verdict:
     """Take the student of `a_school` out of it, counted as so many revisions, and follow."""
     key = ("peserta_didik", STUDENT)
     before = await held(database, key)
@@ -112,8 +112,7 @@ async def change(database: Database, *, revisions: int = 1, **follow: object) ->
         await records.write(transaction, NPSN, gone)
         for _ in range(revisions):
             await records.touch(transaction, NPSN)
-        today = follow.get("today", TODAY)
-        return await judging.follow(transaction, NPSN, before, gone, today)  # type: ignore[arg-type]
+        return await judging.follow(transaction, NPSN, before, gone, today)
 
 
 OUTDATED = {
@@ -124,7 +123,7 @@ OUTDATED = {
 }
 
 
-@pytest.mark.parametrize("how", [*OUTDATED, "counted twice", "not at all", "today is another day"])
+@pytest.mark.parametrize("how", [*OUTDATED, "counted twice", "not counted", "today is another day"])
 async def test_what_a_verdict_cannot_follow_is_judged_whole(
     site_database: Database, judged: list[int], how: str
 ) -> None:
@@ -135,11 +134,7 @@ async def test_what_a_verdict_cannot_follow_is_judged_whole(
             await transaction.run(OUTDATED[how])
     judged.clear()
     today = TODAY + timedelta(days=1) if how == "today is another day" else TODAY
-    if how == "not at all":
-        await change(site_database, revisions=0)  # nobody can see this one; but the next is not taken for the only one
-        await change(site_database, revisions=2)
-    else:
-        await change(site_database, revisions=2 if how == "counted twice" else 1, today=today)
+    await change(site_database, revisions={"not counted": 0, "counted twice": 2}.get(how, 1), today=today)
     assert len(judged) == 1
 
 
