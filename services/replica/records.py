@@ -189,14 +189,17 @@ async def write(transaction: Transaction, npsn: str, records: Mapping[Key, Repli
     return any(row.refused for row in went)
 
 
-async def refused(transaction: Transaction, npsn: str) -> dict[Key, list[Problem]]:
-    """Central's findings with each pending record that it refused last, by entity and record."""
+async def refused(transaction: Transaction, npsn: str, keys: Iterable[Key] | None = None) -> dict[Key, list[Problem]]:
+    """Central's findings with each pending record that it refused last (of `keys`), by entity and record."""
+    some = None if keys is None else _arrays(list(keys))
     rows = await transaction.rows(
-        """
+        f"""
         SELECT entity, record_id, refusal FROM record
-        WHERE npsn = :npsn AND pending AND refusal IS NOT NULL ORDER BY entity, record_id
-        """,
+        WHERE npsn = :npsn AND pending AND refusal IS NOT NULL {"" if some is None else _AMONG}
+        ORDER BY entity, record_id
+        """,  # noqa: S608  a condition of ours
         npsn=npsn,
+        **(some or {}),
     )
     return {(r.entity, r.record_id): [Problem.model_validate(one) for one in from_json(r.refusal)] for r in rows}
 
@@ -312,6 +315,7 @@ async def count_pending(transaction: Transaction, npsn: str) -> int:
     return int(await transaction.value("SELECT count(*) FROM record WHERE npsn = :npsn AND pending", npsn=npsn))
 
 
+_AMONG = "AND (entity, record_id) IN (SELECT * FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[])))"
 _SELECTED = "r.entity, r.record_id, r.base_version, r.base_seq, r.base, r.data, r.is_sent, r.sent, r.conflict"
 _COLUMNS = ("entity", "record_id", "base_version", "base_seq", "base", "data", "is_sent", "sent", "conflict")
 
