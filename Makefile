@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-compose image wheel simulate upgrade-rehearsal check lock clean venv
+.PHONY: help demo up test test-compose image wheel simulate upgrade-rehearsal bench check lock clean venv
 PYTHON ?=
 export PYTHON
 
@@ -34,6 +34,11 @@ simulate: venv ## the exchange through SEEDS=20000 more random lives of a school
 RECORDS ?= 1000000
 upgrade-rehearsal: venv ## migrations under RECORDS=1000000 records a side, with the release before at work: minutes, 5 GB
 	@.venv/bin/python -m tests.upgrade.rehearsal $(RECORDS)
+
+RUNS ?= 5
+OUT ?= .run/bench/speed.json
+bench: venv ## the speed of Selaras beside bare, medians of RUNS=5, or only WHAT=W1,W4; SMALL=1 to see that it works
+	@.venv/bin/python -m bench --runs $(RUNS) --only "$(WHAT)" --json $(OUT) $(if $(SMALL),--small)
 
 check: venv ## style, types, and who may import whom
 	@.venv/bin/ruff check
