@@ -11,6 +11,8 @@ from bench.figures import RATIOS
 
 GOAL, MUST, MISSED = "#2f7d4f", "#c99a2e", "#b5443c"
 COLOURS = ("#1f6f8b", "#b5443c", "#2f7d4f", "#8a5a9e", "#c99a2e")
+SVG = "{http://www.w3.org/2000/svg}"
+"""The namespace, as ElementTree writes it."""
 INK, PALE = "#222", "#ccc"
 Point = tuple[float, float]
 
