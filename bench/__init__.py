@@ -16,7 +16,7 @@ measure    processor time and peak memory of processes
 figures    what was measured, its medians, and the targets
 report     the tables; plot: the SVG
 
-growth     the command: what a change costs as the registry, the number of schools and a school grow
+growth     the command: what a change costs as the registry, the number of schools and a school itself grow
 filling    databases filled with schools
 backlog    the command: memory while 100,000 messages wait
 

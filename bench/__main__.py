@@ -11,8 +11,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bench import machine, plot, report, speed
+from bench import growth, machine, plot, report, speed
 from bench.figures import as_data
+from bench.growth import costs
+from bench.growth import report as growth_report
+from bench.growth.report import TITLES
 from bench.report import Table
 from bench.workloads.turns import SMALL, Size
 
@@ -56,9 +59,7 @@ def main(
     """Selaras beside bare and the floor: W1 to W6 and V, taking turns, medians of several runs."""
     if context.invoked_subcommand:
         return
-    wanted = [name.strip() for name in only.split(",") if name.strip()]
-    if unknown := [name for name in wanted if not any(known.startswith(name) for known in speed.WORKLOADS)]:
-        raise typer.BadParameter(f"{', '.join(unknown)}: there is {', '.join(speed.WORKLOADS)}")
+    wanted = _named(only, speed.WORKLOADS)
     size = SMALL if small else Size()
     if single_events:
         size = replace(size, single_events=single_events)
@@ -68,6 +69,29 @@ def main(
     shown: Sequence[Table] = report.tables(data)
     report.show(shown, console)
     written(json_file, data, plot.ratios(data))
+
+
+@app.command("growth")
+def growth_command(
+    only: Annotated[str, typer.Option(help=f"Only these: {', '.join(TITLES)}")] = "",
+    small: Small = False,
+    json_file: JsonFile = None,
+    run_dir: RunDir = RUN_DIR,
+) -> None:
+    """What a change costs as the registry, the number of schools and a school itself grow; idle schools too."""
+    size = costs.SMALL if small else costs.Size()
+    wanted = _named(only, list(TITLES))
+    data = {"command": "growth", "size": asdict(size), **growth.measure(run_dir, size, wanted, say)}
+    report.show(growth_report.tables(data), console)
+    written(json_file, data, growth_report.drawn(data))
+
+
+def _named(only: str, known: Sequence[str]) -> list[str]:
+    """What was named. Raises BadParameter if one is the beginning of no name that there is."""
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    if unknown := [name for name in wanted if not any(one.startswith(name) for one in known)]:
+        raise typer.BadParameter(f"{', '.join(unknown)}: there is {', '.join(known)}")
+    return wanted
 
 
 if __name__ == "__main__":
