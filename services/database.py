@@ -6,14 +6,17 @@ A connection is held for a whole transaction. What passes by itself (server away
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import asyncpg
 import orjson
-from sqlalchemy import Row, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from asyncpg.pool import PoolConnectionProxy
 
 from services import tracing
 from services.errors import DatabaseAway
@@ -22,26 +25,46 @@ TRANSIENT_STATES = ("08", "53", "57", "40", "25006", "55P03")
 """SQLSTATE classes that pass by themselves: connection, resources, shutdown, rollback, read-only, lock timeout."""
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 60
+CLOSE_SECONDS = 2
+PREPARED_STATEMENTS = 300
+"""Kept by each connection; a service has about half as many."""
+
+Statement = tuple[str, Callable[[Mapping[str, Any]], list[Any]]]
+"""A statement as PostgreSQL takes it ($1, $2 …), and what puts named values in that order."""
+
+
+class Row(asyncpg.Record):
+    """A row of a query: its columns by name (`row.npsn`), or in order."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
 
 class Transaction:
-    """An open transaction: named statements in, rows out."""
+    """An open transaction: named statements in (`:name`), rows out."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: PoolConnectionProxy[Row]) -> None:
         self._connection = connection
 
     async def run(self, sql: str, **values: Any) -> int:
         """Run a statement; the number of rows it touched."""
-        result = await self._connection.execute(text(sql), values)
-        return result.rowcount
+        statement, ordered = numbered(sql)
+        status = await self._connection.execute(statement, *ordered(values))
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdecimal() else 0
 
-    async def rows(self, sql: str, **values: Any) -> Sequence[Row[Any]]:
+    async def rows(self, sql: str, **values: Any) -> Sequence[Row]:
         """All rows of a query."""
-        return (await self._connection.execute(text(sql), values)).all()
+        statement, ordered = numbered(sql)
+        return await self._connection.fetch(statement, *ordered(values))
 
-    async def row(self, sql: str, **values: Any) -> Row[Any] | None:
+    async def row(self, sql: str, **values: Any) -> Row | None:
         """The first row of a query, or None."""
-        return (await self._connection.execute(text(sql), values)).first()
+        rows = await self.rows(sql, **values)
+        return rows[0] if rows else None
 
     async def value(self, sql: str, **values: Any) -> Any:
         """The first column of the first row, or None."""
@@ -53,29 +76,22 @@ class Database:
     """A pool of connections to one database. `url` begins with postgresql+asyncpg://."""
 
     def __init__(self, url: str, *, pool: int = 10, name: str = "selaras") -> None:
-        self.engine: AsyncEngine = create_async_engine(
-            url,
-            pool_size=pool,
-            max_overflow=0,
-            hide_parameters=True,
-            pool_timeout=STATEMENT_SECONDS,
-            connect_args={
-                "timeout": CONNECT_SECONDS,
-                "command_timeout": STATEMENT_SECONDS,
-                "server_settings": {"application_name": name, "jit": "off"},
-            },
-        )
+        self.url = url
+        self._size = pool
+        self._name = name
+        self._pool: asyncpg.Pool[Row] | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction that commits at the end of the block. Raises DatabaseAway for what passes by itself."""
         try:
             with tracing.step("transaction"):
-                async with self.engine.begin() as connection:
+                pool = self._pool or await self._open()
+                async with pool.acquire(timeout=STATEMENT_SECONDS) as connection, connection.transaction():
                     yield Transaction(connection)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             if is_transient(error):
-                raise DatabaseAway(type(getattr(error, "orig", None) or error).__name__) from error
+                raise DatabaseAway(type(error).__name__) from error
             raise
 
     async def ping(self) -> None:
@@ -84,22 +100,71 @@ class Database:
             await transaction.value("SELECT 1")
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self.engine.dispose()
+        """Close every connection; whoever uses the database again opens new ones."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await pool.close()
+            except TimeoutError:  # somebody is at work still, or the server does not answer
+                pool.terminate()
+
+    async def _open(self) -> asyncpg.Pool[Row]:
+        """Connections are made when they are needed, none here."""
+        pool = asyncpg.create_pool(
+            driver_url(self.url),
+            min_size=0,
+            max_size=self._size,
+            record_class=Row,
+            reset=_nothing_to_reset,
+            timeout=CONNECT_SECONDS,
+            command_timeout=STATEMENT_SECONDS,
+            statement_cache_size=PREPARED_STATEMENTS,
+            server_settings={"application_name": self._name, "jit": "off"},
+        )
+        self._pool = pool
+        await pool
+        return pool
+
+
+async def _nothing_to_reset(_connection: Any) -> None:
+    """A transaction leaves nothing behind in its session: no setting, no lock, no cursor, nothing listened to."""
+
+
+def driver_url(url: str) -> str:
+    """An address as the driver takes it. `ssl=` is what SQLAlchemy, and so `selaras migrate`, calls `sslmode=`."""
+    parts = urlsplit(url)
+    query = [("sslmode" if name == "ssl" else name, value) for name, value in parse_qsl(parts.query)]
+    return parts._replace(scheme="postgresql", query=urlencode(query)).geturl()
+
+
+_NAMED = re.compile(r"'[^']*'|::|:([a-z_]+)")
+
+
+@lru_cache(maxsize=1024)
+def numbered(sql: str) -> Statement:
+    """A statement with named values as PostgreSQL takes it."""
+    names: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        name = found[1]
+        return found[0] if name is None else f"${names.setdefault(name, len(names) + 1)}"
+
+    statement = _NAMED.sub(number, sql)
+    order = list(names)
+
+    return statement, lambda values: [values[name] for name in order]
 
 
 def is_transient(error: BaseException) -> bool:
     """Does this trouble pass by itself?"""
-    if not isinstance(error, SQLAlchemyError):
-        return True  # the socket: refused, reset, timed out
-    if not isinstance(error, DBAPIError):
-        return type(error).__name__ == "TimeoutError"  # the pool is exhausted
-    if error.connection_invalidated:
-        return True
-    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    if state:
-        return str(state).startswith(TRANSIENT_STATES)
-    return type(error).__name__ == "InterfaceError" or "connection" in str(error.orig).lower()
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True  # the tables were migrated meanwhile; the driver has forgotten the statement, and knows it anew
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate or "").startswith(TRANSIENT_STATES)
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)  # a value of a type that the statement does not take: a fault of ours
+    return isinstance(error, OSError | TimeoutError)  # the socket, or no connection of the pool is free
 
 
 def to_json(value: Any) -> str:

@@ -7,9 +7,11 @@ every type to its model.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 PROTOCOL_VERSION = 1
 """The newest exchange protocol that this release speaks (docs/protocol.md)."""
@@ -30,6 +32,15 @@ class Part(BaseModel):
     """A piece of a message. What a newer release adds is passed over."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+ROW = ConfigDict(extra="ignore")
+"""Of the parts that come by the hundred: plain dataclasses, made without being checked a second time by whoever sends
+them. Their fields say for themselves how strictly they are read.
+"""
+ExactStr = Annotated[str, Strict()]
+ExactInt = Annotated[int, Strict()]
+ExactCount = Annotated[int, Field(ge=0, strict=True)]
 
 
 class Message(Part):
@@ -443,26 +454,32 @@ class SessionOpen(Message):
     statement: Stated | None = None
 
 
-class Covered(Part):
+@dataclass(frozen=True, slots=True)
+class Covered:
     """An older version of a record that a push of this school wrote, and that a later hand hides."""
 
-    version: int
-    seq: int
-    text: str | None
+    __pydantic_config__: ClassVar = ROW
+
+    version: ExactInt
+    seq: ExactInt
+    text: ExactStr | None
 
 
-class PageRow(Part):
+@dataclass(frozen=True, slots=True)
+class PageRow:
     """One record as central holds it: `text` is its canonical form, verbatim; null for a tombstone.
 
     `covers`: what a site that sent it, and never heard so, takes in first; else an officer who put the old value back
     would be overruled by the same edit a second time.
     """
 
-    entity: str
-    record_id: str
-    version: int
-    seq: int
-    text: str | None
+    __pydantic_config__: ClassVar = ROW
+
+    entity: ExactStr
+    record_id: ExactStr
+    version: ExactInt
+    seq: ExactInt
+    text: ExactStr | None
     covers: Covered | None = None
 
 
@@ -541,14 +558,17 @@ class SessionFetch(InSession):
     as_of: Count | None = None
 
 
-class PushedChange(Part):
+@dataclass(frozen=True, slots=True)
+class PushedChange:
     """One change of one record; `fields` maps a name to [old, new] and is empty for a delete."""
 
-    entity: str
-    record_id: str
+    __pydantic_config__: ClassVar = ROW
+
+    entity: ExactStr
+    record_id: ExactStr
     op: Literal["put", "delete"]
-    base_version: Count
-    fields: dict[str, Annotated[list[Any], Field(min_length=2, max_length=2)]] = {}
+    base_version: ExactCount
+    fields: Mapping[ExactStr, tuple[Any, Any]] = field(default_factory=dict)
 
 
 class SessionPush(InSession):
@@ -562,17 +582,23 @@ class SessionPush(InSession):
     last: bool
 
 
-class RecordVerdict(Part):
+VerdictName = Literal["applied", "merged", "unchanged", "conflict", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordVerdict:
     """What became of one change. `text`/`deleted` only when the record is not what the site would compute itself."""
 
-    verdict: Literal["applied", "merged", "unchanged", "conflict", "refused"]
-    version: Count
-    seq: Count
-    carries: bool = False
-    text: str | None = None
-    locked: list[str] = []
-    conflicts: list[str] = []
-    findings: list[Problem] = []
+    __pydantic_config__: ClassVar = ROW
+
+    verdict: VerdictName
+    version: ExactCount
+    seq: ExactCount
+    carries: Annotated[bool, Strict()] = False
+    text: ExactStr | None = None
+    locked: list[ExactStr] = field(default_factory=list)
+    conflicts: list[ExactStr] = field(default_factory=list)
+    findings: list[Problem] = field(default_factory=list)
 
 
 class SessionResult(Message):

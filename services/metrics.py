@@ -22,14 +22,14 @@ from prometheus_client import (
 )
 
 from services.entities import SPECS
-from services.messages import PROTOCOL_VERSION, RecordVerdict
+from services.messages import PROTOCOL_VERSION, VerdictName
 from services.rules import RULES_VERSION
 
 DURATION_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
 """Seconds, from 0.1 s to 24 h."""
 FAILURES = ("SYN-20", "SYN-21", "SYN-22", "SYN-24", "SYN-25")
 """What a session fails with."""
-VERDICTS = ("received", *get_args(RecordVerdict.model_fields["verdict"].annotation))
+VERDICTS = ("received", *get_args(VerdictName))
 """What becomes of a record that is exchanged."""
 INVARIANTS = ("cursor_never_goes_back", "pushed_as_gated", "pull_marks_nothing_sent")
 """The self-checks of protocol.md 7 that a site makes, in the transactions of its sessions."""

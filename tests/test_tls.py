@@ -105,7 +105,7 @@ async def test_a_site_says_it_once_and_asks_nothing(
 async def test_a_service_does_not_start_on_a_broker_that_does_not_prove_itself(
     broker: Broker, other_ca: Path, central_database: Database
 ) -> None:
-    url = central_database.engine.url.render_as_string(hide_password=False)
+    url = central_database.url
     settings = ServiceSettings(amqp_url=broker.url(ca=other_ca))
     service = Service("uji", settings, Database(url, pool=1), side="central")
     try:

@@ -56,11 +56,7 @@ async def take(transaction: Transaction, school: School, event: Event[SessionPus
     written = await registry.write(
         transaction,
         school,
-        [
-            NewVersion(d.change.entity, d.change.record_id, d.held.version if d.held else 0, d.text)
-            for d in decided
-            if d.merged.moved
-        ],
+        [d.written() for d in decided if d.merged.moved],
         by=school.site or "",
         session=school.session,
     )
@@ -70,7 +66,7 @@ async def take(transaction: Transaction, school: School, event: Event[SessionPus
         transaction,
         school.npsn,
         school.incarnation,
-        Batch(school.session, asked.batch_no, event.content_hash, [v.model_dump(exclude={"text"}) for v in verdicts]),
+        Batch(school.session, asked.batch_no, event.content_hash, [_kept(verdict) for verdict in verdicts]),
     )
     strange = any(d.merged.invariant_violated for d in decided)
     if strange:
@@ -86,10 +82,10 @@ class Decided:
     held: Stored | None
     merged: Merged[Problem]
 
-    @property
-    def text(self) -> str | None:
-        """The record after the change."""
-        return None if self.merged.fields is None else canonical.encode(self.merged.fields)
+    def written(self) -> NewVersion:
+        """The record's new version, if it moved."""
+        version = self.held.version if self.held else 0
+        return NewVersion(self.change.entity, self.change.record_id, version, self._text())
 
     def verdict(self, written: Stored | None) -> RecordVerdict:
         """As it travels; `written`: the record's new version, if it moved."""
@@ -99,11 +95,14 @@ class Decided:
             version=now.version if now else 0,
             seq=now.seq if now else 0,
             carries=self.merged.carries_fields,
-            text=self.text if self.merged.carries_fields else None,
+            text=self._text() if self.merged.carries_fields else None,
             locked=list(self.merged.locked),
             conflicts=list(self.merged.conflicts),
             findings=list(self.merged.findings) or _explained(self.merged.refusal, self.change),
         )
+
+    def _text(self) -> str | None:
+        return None if self.merged.fields is None else canonical.encode(self.merged.fields)
 
 
 async def _decide(
@@ -153,13 +152,7 @@ def _merge(change: PushedChange, held: Held | None, context: Context) -> Merged[
             carries_fields=change.base_version != (held.version if held else 0),
             findings=tuple(unfit),
         )
-    pushed = Change(
-        change.entity,
-        change.record_id,
-        change.op,
-        change.base_version,
-        {name: (old, new) for name, (old, new) in change.fields.items()},
-    )
+    pushed = Change(change.entity, change.record_id, change.op, change.base_version, change.fields)
     return merge(pushed, held, SPECS.get(change.entity), _invalid(change, context))
 
 
@@ -189,17 +182,27 @@ def _unfit(change: PushedChange) -> list[Problem]:
         return [problem("UBAH-10")]
     spec = SPECS.get(change.entity)
     found = []
+    all_canonical = _is_canonical({name: new for name, (_, new) in change.fields.items()})
     for name, (_, new) in change.fields.items():
-        try:
-            canonical.encode({name: new})
-        except NotCanonical as error:
-            found.append(problem("UBAH-03", field=name[:60], expected=error.reason))
-            continue
+        if not all_canonical:
+            try:
+                canonical.encode({name: new})
+            except NotCanonical as error:
+                found.append(problem("UBAH-03", field=name[:60], expected=error.reason))
+                continue
         known = spec.fields.get(name) if spec else None
         wrong = misfit(known, new) if known else None
         if wrong:
             found.append(problem("UBAH-03", field=name, expected=wrong.expected))
     return found
+
+
+def _is_canonical(values: Fields) -> bool:
+    try:
+        canonical.encode(values)
+    except NotCanonical:
+        return False
+    return True
 
 
 def _explained(refusal: Refusal | None, change: PushedChange) -> list[Problem]:
@@ -215,6 +218,19 @@ def _explained(refusal: Refusal | None, change: PushedChange) -> list[Problem]:
     ]
 
 
+def _kept(verdict: RecordVerdict) -> dict[str, Any]:
+    """A verdict as `_again` reads it: all but the body."""
+    return {
+        "verdict": verdict.verdict,
+        "version": verdict.version,
+        "seq": verdict.seq,
+        "carries": verdict.carries,
+        "locked": verdict.locked,
+        "conflicts": verdict.conflicts,
+        "findings": [finding.model_dump() for finding in verdict.findings],
+    }
+
+
 async def _again(
     transaction: Transaction, school: School, changes: Sequence[PushedChange], last: Batch
 ) -> list[RecordVerdict]:
@@ -228,6 +244,7 @@ async def _again(
 
     def rebuilt(change: PushedChange, kept: dict[str, Any]) -> RecordVerdict:
         text = texts.get((change.entity, change.record_id, kept["version"])) if kept["carries"] else None
-        return RecordVerdict.model_validate({**kept, "text": text})
+        findings = [Problem.model_validate(finding) for finding in kept["findings"]]
+        return RecordVerdict(**{**kept, "text": text, "findings": findings})
 
     return [rebuilt(change, kept) for change, kept in zip(changes, last.result, strict=True)]

@@ -39,7 +39,7 @@ async def find(transaction: Transaction, school: School, asked: SessionVerify) -
         seq=asked.cursor,
         root=asked.root,
     )
-    return row and Statement(canonical.decode(row.body), row.jws)
+    return None if row is None else Statement(canonical.decode(row.body), row.jws)
 
 
 async def latest_signed(transaction: Transaction, npsn: str) -> Statement | None:
@@ -47,7 +47,7 @@ async def latest_signed(transaction: Transaction, npsn: str) -> Statement | None
     row = await transaction.row(
         "SELECT body, jws FROM statement WHERE npsn = :npsn AND jws <> '' ORDER BY ordinal DESC LIMIT 1", npsn=npsn
     )
-    return row and Statement(canonical.decode(row.body), row.jws)
+    return None if row is None else Statement(canonical.decode(row.body), row.jws)
 
 
 async def some_signed(database: Database) -> str | None:

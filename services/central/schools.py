@@ -198,7 +198,7 @@ async def last_batch(transaction: Transaction, npsn: str, session: int) -> Batch
         npsn=npsn,
         session=session,
     )
-    return row and Batch(row.session, row.batch_no, bytes(row.content_hash), from_json(row.result))
+    return None if row is None else Batch(row.session, row.batch_no, row.content_hash, from_json(row.result))
 
 
 async def keep_batch(transaction: Transaction, npsn: str, incarnation: str, batch: Batch) -> None:

@@ -15,7 +15,6 @@ from aiormq.exceptions import (
     InvalidFrameError,
     ProbableAuthenticationError,
 )
-from sqlalchemy.exc import DBAPIError
 
 from services import tls
 from services.cli.outcomes import FAILED, NOT_SET_UP, UNFINISHED, NoAnswer
@@ -48,7 +47,7 @@ def ours(error: Exception) -> tuple[str, int] | None:
 
 def told(error: Exception) -> tuple[str, int]:
     """One sentence, which quotes no data, and the exit code."""
-    state = str(getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None) or "")
+    state = str(getattr(error, "sqlstate", None) or "")
     for beginning, sentence in _SQLSTATES.items():
         if state.startswith(beginning):
             return sentence, NOT_SET_UP

@@ -8,6 +8,8 @@ this project.
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,13 +87,23 @@ class EntitySpec:
     person: bool
     fields: Mapping[str, FieldSpec]
     channel: str
+    _unconfirmed: frozenset[str] = dataclasses.field(init=False, repr=False, compare=False)
+    _confirmed: frozenset[str] = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Which fields are the school's, while the record is not confirmed and when it is."""
+        owners = {} if self.central else {name: spec.owner for name, spec in self.fields.items()}
+        ours = frozenset(name for name, owner in owners.items() if owner is not Owner.CENTRAL)
+        object.__setattr__(self, "_unconfirmed", ours)
+        object.__setattr__(self, "_confirmed", frozenset(name for name in ours if owners[name] is not Owner.ONCE))
+
+    def school_fields(self, record: Mapping[str, Any] | None) -> frozenset[str]:
+        """The fields that are the school's to change in `record` (central's own copy of it)."""
+        return self._confirmed if record and record.get(CONFIRMED) else self._unconfirmed
 
     def is_central(self, field_name: str, record: Mapping[str, Any] | None) -> bool:
         """Is the field central's in `record` (central's own copy of it)? A field this release does not know is."""
-        spec = self.fields.get(field_name)
-        if spec is None or self.central or spec.owner is Owner.CENTRAL:
-            return True
-        return spec.owner is Owner.ONCE and bool(record and record.get(CONFIRMED))
+        return field_name not in self.school_fields(record)
 
     def channel_of(self, field_name: str) -> str:
         """Where a field that is not the school's to change may be changed (VervalPD, Dinas ...)."""
@@ -182,6 +194,9 @@ def _field_spec(name: str, info: FieldInfo) -> FieldSpec:
     )
 
 
+_FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+
+
 @dataclass(frozen=True, slots=True)
 class Misfit:
     """Why a JSON value does not fit: `type` (another JSON type), `length`, or `character` (NUL, lone surrogate)."""
@@ -205,7 +220,7 @@ def misfit(spec: FieldSpec, value: Any) -> Misfit | None:
         return None if fits else Misfit("type", "integer")
     if not isinstance(value, str):
         return Misfit("type", "text")
-    if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
+    if _FORBIDDEN.search(value):
         return Misfit("character", "no NUL, no lone surrogate")
     if spec.max_length is not None and len(value) > spec.max_length:
         return Misfit("length", f"≤ {spec.max_length} karakter · characters")

@@ -37,8 +37,11 @@ def diff(entity: str, record_id: str, base_version: int, base: Fields | None, wa
     if wanted is None:
         return Change(entity, record_id, "delete", base_version)
     before = base or {}
-    pairs = {name: (before.get(name), wanted.get(name)) for name in sorted(before.keys() | wanted.keys())}
-    differing = {name: (old, new) for name, (old, new) in pairs.items() if not same(old, new)}
+    differing = {}
+    for name in sorted(before.keys() | wanted.keys()):
+        old, new = before.get(name), wanted.get(name)
+        if not same(old, new):
+            differing[name] = (old, new)
     return Change(entity, record_id, "put", base_version, differing)
 
 

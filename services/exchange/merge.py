@@ -145,10 +145,11 @@ def _put_on_live(
     change: Change, held: Held, fields: Fields, spec: EntitySpec, invalid: Callable[[Fields], Sequence[F]]
 ) -> Merged[F]:
     """Field by field; whatever else happened to the record, what can be taken is."""
+    ours = spec.school_fields(fields)
     conflicts = [
         name
         for name, (old, new) in change.fields.items()
-        if not spec.is_central(name, fields) and not _may_take(spec, name, fields.get(name), old, new)
+        if name in ours and not _may_take(spec, name, fields.get(name), old, new)
     ]
     return _write(change, held, spec, fields, invalid, owners=fields, conflicts=conflicts)
 
@@ -169,14 +170,15 @@ def _write(
     conflicts: Sequence[str] = (),
 ) -> Merged[F]:
     """Put into `start` what is neither central's (in the record `owners`) nor in conflict, and judge the result."""
-    locked = tuple(sorted(name for name in change.fields if spec.is_central(name, owners)))
+    locked = tuple(sorted(change.fields.keys() - spec.school_fields(owners)))
     kept = {*locked, *conflicts}
     fields = with_values(start, {name: new for name, (_, new) in change.fields.items() if name not in kept})
     before = held.fields if held else None
     moved = not same_fields(fields, before)
     if moved and (findings := invalid(fields)):
         return _refused(change, held, findings=tuple(findings), locked=locked)
-    known_to_site = change.base_version == _version(held) and same_fields(fields, expected(before, change, locked))
+    computed = fields if start == (before or {}) else expected(before, change, locked)  # by the site, without conflicts
+    known_to_site = change.base_version == _version(held) and same_fields(fields, computed)
     carries_fields = bool(conflicts) or not known_to_site
     return Merged(
         _verdict(moved=moved, carries_fields=carries_fields, in_conflict=bool(conflicts)),

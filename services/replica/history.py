@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
-
-from services.database import Database, from_json
+from services.database import Database, Row, from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ async def history(
     )  # fmt: skip
 
 
-def _entry(row: Row[Any]) -> Entry:
+def _entry(row: Row) -> Entry:
     told = from_json(row.told) or {}
     counts = {**from_json(row.progress), **told}  # a session that did not complete has said how far it was
     return Entry(

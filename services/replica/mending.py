@@ -203,7 +203,7 @@ def _readable(row: Any, theirs: Base) -> Replicated | None:
     with contextlib.suppress(NotCanonical):
         return records.of_row(row)
     with contextlib.suppress(NotCanonical):
-        return replace(records.of_row(SimpleNamespace(**{**row._asdict(), "base": None})), base=theirs)
+        return replace(records.of_row(SimpleNamespace(**{**dict(row), "base": None})), base=theirs)
     return None
 
 

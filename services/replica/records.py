@@ -86,6 +86,69 @@ async def mark_sent(transaction: Transaction, npsn: str, keys: Iterable[Key]) ->
     )
 
 
+async def take_as_sent(transaction: Transaction, npsn: str, answered: Mapping[Key, tuple[int, int]]) -> set[Key]:
+    """Central holds these records exactly as they were sent, in this (version, seq): what was sent becomes the base.
+
+    Only those of which nobody has typed since, that no conflict holds and no refusal hangs on; which they are.
+    """
+    keys = list(answered)
+    rows = await transaction.rows(
+        """
+        UPDATE record r SET base_version = given.version, base_seq = given.seq, base = r.sent,
+            is_sent = false, sent = NULL
+        FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:versions AS bigint[]),
+                    CAST(:seqs AS bigint[])) AS given (entity, record_id, version, seq)
+        WHERE r.npsn = :npsn AND r.entity = given.entity AND r.record_id = given.record_id
+          AND r.is_sent AND r.data IS NOT DISTINCT FROM r.sent AND r.base_version <= given.version
+          AND r.conflict IS NULL AND r.refusal IS NULL
+        RETURNING r.entity, r.record_id
+        """,
+        npsn=npsn,
+        **_arrays(keys),
+        versions=[answered[key][0] for key in keys],
+        seqs=[answered[key][1] for key in keys],
+    )
+    return {(row.entity, row.record_id) for row in rows}
+
+
+async def take_as_shown(
+    transaction: Transaction, npsn: str, shown: Mapping[Key, tuple[int, int, str | None]]
+) -> tuple[set[Key], bool]:
+    """Central shows these records in this (version, seq, text): that becomes base and data of those of which the site
+    has no word of its own. Which they are, and whether the data of any changed.
+    """
+    keys = list(shown)
+    rows = await transaction.rows(
+        """
+        WITH given AS (
+            SELECT * FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:versions AS bigint[]),
+                                 CAST(:seqs AS bigint[]), CAST(:texts AS text[]))
+                AS given (entity, record_id, version, seq, text)
+        ),
+        untouched AS (
+            SELECT given.*, r.data IS DISTINCT FROM given.text AS changed
+            FROM given LEFT JOIN record r
+              ON r.npsn = :npsn AND r.entity = given.entity AND r.record_id = given.record_id
+            WHERE r.npsn IS NULL
+               OR (NOT r.pending AND NOT r.is_sent AND r.conflict IS NULL AND r.base_version <= given.version)
+        ),
+        written AS (
+            INSERT INTO record (npsn, entity, record_id, base_version, base_seq, base, data)
+            SELECT :npsn, entity, record_id, version, seq, text, text FROM untouched
+            ON CONFLICT (npsn, entity, record_id) DO UPDATE SET base_version = excluded.base_version,
+                base_seq = excluded.base_seq, base = excluded.base, data = excluded.data, changed_at = now()
+        )
+        SELECT entity, record_id, changed FROM untouched
+        """,
+        npsn=npsn,
+        **_arrays(keys),
+        versions=[version for version, _, _ in shown.values()],
+        seqs=[seq for _, seq, _ in shown.values()],
+        texts=[text for _, _, text in shown.values()],
+    )
+    return {(row.entity, row.record_id) for row in rows}, any(row.changed for row in rows)
+
+
 async def sent(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
     """Every record that was sent and not yet answered."""
     rows = await transaction.rows(

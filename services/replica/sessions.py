@@ -91,7 +91,9 @@ class Replica:
                 npsn=job.npsn,
                 life=school.lineage[-1]["incarnation"] if school.lineage else None,
             )
-        return row and Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
+        if row is None:
+            return None
+        return Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""
@@ -110,11 +112,11 @@ class Replica:
         """
         async with self.requests.holding(job) as (transaction, school):
             self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
-            held = await records.read(transaction, job.npsn, [(row.entity, row.record_id) for row in page.rows])
-            theirs = {
-                (row.entity, row.record_id): _shown(row, held.get((row.entity, row.record_id))) for row in page.rows
-            }
-            changed = await _absorb(transaction, job.npsn, theirs, held)
+            shown = {(row.entity, row.record_id): row for row in page.rows}
+            taken, changed = await _take_as_shown(transaction, job.npsn, shown)
+            held = await records.read(transaction, job.npsn, shown.keys() - taken)
+            theirs = {key: _shown(row, held.get(key)) for key, row in shown.items() if key not in taken}
+            changed = await _absorb(transaction, job.npsn, theirs, held) or changed
             if clear_doubt and page.complete:
                 changed = await _clear_doubt(transaction, job.npsn) or changed
             await transaction.run(
@@ -160,16 +162,19 @@ class Replica:
         """Take in what central made of one batch: the new base of every record, refusals, conflicts."""
         keys = [(change.entity, change.record_id) for change in changes]
         async with self.requests.holding(job) as (transaction, _):
-            held = await records.read(transaction, job.npsn, keys)
-            gated = all(key in held and held[key].sent is not None for key in keys)
+            answers = dict(zip(keys, verdicts, strict=True))
+            taken = await _take_as_sent(transaction, job.npsn, answers)
+            others = {key: verdict for key, verdict in answers.items() if key not in taken}
+            held = await records.read(transaction, job.npsn, others)
+            gated = all(key in held and held[key].sent is not None for key in others)
             self._checked(job, "pushed_as_gated", gated)
             theirs = {
-                key: [_answered(held[key], change, verdict)]
-                for key, change, verdict in zip(keys, changes, verdicts, strict=True)
-                if verdict.verdict != "refused" or verdict.carries
+                key: [_answered(held[key], change, others[key])]
+                for key, change in zip(keys, changes, strict=True)
+                if key in others and (others[key].verdict != "refused" or others[key].carries)
             }
             absorbed = await _absorb(transaction, job.npsn, theirs, held)
-            refused = await _note_refusals(transaction, job.npsn, dict(zip(keys, verdicts, strict=True)), held, theirs)
+            refused = await _note_refusals(transaction, job.npsn, others, held, theirs)
             await transaction.run(
                 """
                 UPDATE school SET highest_seq = greatest(highest_seq, :head), revision = revision + :changed
@@ -253,10 +258,33 @@ async def digests(transaction: Transaction, npsn: str) -> dict[str, tuple[int, b
     return {r.entity: (r.n, bytes(r.digest)) for r in rows}
 
 
+async def _take_as_shown(transaction: Transaction, npsn: str, shown: Mapping[Key, PageRow]) -> tuple[set[Key], bool]:
+    """Most of a page, as `absorb` would decide it (its rule 2: nobody has typed), without a record being looked at."""
+    for row in shown.values():
+        _fields(row.text)  # raises NotCanonical: what is no record is not taken for one
+    if not shown:
+        return set(), False
+    return await records.take_as_shown(
+        transaction, npsn, {key: (row.version, row.seq, row.text) for key, row in shown.items()}
+    )
+
+
+async def _take_as_sent(transaction: Transaction, npsn: str, verdicts: Mapping[Key, RecordVerdict]) -> set[Key]:
+    """Most of a batch, as `absorb` would decide it: what central took as it was sent, and nobody has typed over."""
+    plain = {
+        key: (answer.version, answer.seq)
+        for key, answer in verdicts.items()
+        if answer.verdict in ("applied", "unchanged") and answer.version and not (answer.carries or answer.locked)
+    }
+    return await records.take_as_sent(transaction, npsn, plain) if plain else set()
+
+
 async def _absorb(
     transaction: Transaction, npsn: str, theirs: Mapping[Key, Sequence[Base]], held: Mapping[Key, Replicated]
 ) -> bool:
     """Merge what central holds, version by version, into the records. Did data, a mark or a refusal change?"""
+    if not theirs:
+        return False
     after: dict[Key, Replicated] = {}
     overruled: list[tuple[Key, Overruled, int]] = []
     changed = False

@@ -70,7 +70,7 @@ def _pushed(change: Change) -> PushedChange:
         record_id=change.record_id,
         op=change.op,
         base_version=change.base_version,
-        fields={name: list(pair) for name, pair in change.fields.items()},
+        fields=change.fields,
     )
 
 

@@ -75,7 +75,7 @@ def put(n: int, base_version: int, **fields: tuple[Any, Any]) -> PushedChange:
         record_id=student_id(n),
         op="put",
         base_version=base_version,
-        fields={name: list(pair) for name, pair in fields.items()},
+        fields=fields,
     )
 
 

@@ -55,7 +55,7 @@ class Neighbour(Desk):
             fields={}
             if fields is None
             else {
-                name: [before.get(name), fields.get(name)]
+                name: (before.get(name), fields.get(name))
                 for name in {*before, *fields}
                 if before.get(name) != fields.get(name)
             },

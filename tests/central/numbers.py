@@ -20,7 +20,7 @@ def pupil(nik: str | None = NIK, **changes: Any) -> Fields:
 
 
 def new_pupil(record_id: str, nik: str = NIK) -> PushedChange:
-    fields = {name: [None, value] for name, value in pupil(nik).items()}
+    fields = {name: (None, value) for name, value in pupil(nik).items()}
     return PushedChange(entity="peserta_didik", record_id=record_id, op="put", base_version=0, fields=fields)
 
 

@@ -54,7 +54,7 @@ async def school(central: Database) -> Neighbour:
 
 def a_new_class(number: int) -> PushedChange:
     """A class that passes every record rule, and has neither members nor lessons."""
-    fields = {name: [None, value] for name, value in a_class(nama=f"Kelas {number}").items()}
+    fields = {name: (None, value) for name, value in a_class(nama=f"Kelas {number}").items()}
     return PushedChange(
         entity="rombongan_belajar", record_id=new_id(500 + number), op="put", base_version=0, fields=fields
     )
@@ -99,7 +99,7 @@ async def test_what_a_gate_passed_by_let_in_is_found_soon_after_the_push(school:
 
 async def test_only_a_school_whose_records_moved_is_judged(school: Neighbour) -> None:
     assert await judge_next(school.database, TODAY, after_seconds=0) is None, "nobody has pushed yet"
-    same = {"nama": ["Kelas 1A", "Kelas 1A"]}
+    same = {"nama": ("Kelas 1A", "Kelas 1A")}
     unchanged = PushedChange(entity="rombongan_belajar", record_id=CLASS, op="put", base_version=1, fields=same)
     assert [verdict.verdict for verdict in (await school.push(unchanged)).verdicts] == ["unchanged"]
     assert await waits(school.database) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -114,9 +115,9 @@ async def test_a_record_twice_in_one_batch_is_refused_whole(desk: Desk) -> None:
 async def test_what_a_gate_would_not_let_through_is_refused_change_by_change(desk: Desk) -> None:
     session = await desk.open()
     result = await session.pushed(
-        PushedChange(entity="gaji", record_id=new_id(1), op="put", base_version=0, fields={"a": [None, 1]}),
+        PushedChange(entity="gaji", record_id=new_id(1), op="put", base_version=0, fields={"a": (None, 1)}),
         PushedChange(
-            entity="ptk_terdaftar", record_id=new_id(1), op="put", base_version=0, fields={"aktif": [None, 1]}
+            entity="ptk_terdaftar", record_id=new_id(1), op="put", base_version=0, fields={"aktif": (None, 1)}
         ),
         PushedChange(entity="peserta_didik", record_id="Bukan-UUID", op="put", base_version=0),
         put(1, 1, rt=(None, "tujuh")),
@@ -146,7 +147,7 @@ async def test_a_delete_leaves_a_tombstone_and_a_recreation_brings_central_part_
     tombstone = await desk.student(1)
     assert tombstone is not None
     assert tombstone.text is None
-    created = (await session.pushed(new(1).model_copy(update={"base_version": 3}))).verdicts[0]
+    created = (await session.pushed(replace(new(1), base_version=3))).verdicts[0]
     assert (created.verdict, created.version, created.carries) == ("merged", 4, True)
     student = await desk.student(1)
     assert student is not None

@@ -11,9 +11,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from aiormq.exceptions import ChannelAccessRefused
-from sqlalchemy.exc import DBAPIError
 
 from services import topology
 from services.central import administration
@@ -328,7 +328,7 @@ class Story:
                 f"INSERT INTO school (npsn, nama) VALUES ('{NIK}', '{NAME}')",
                 f"SELECT CAST('{NIK}' AS integer)",
             ):
-                with pytest.raises(DBAPIError):
+                with pytest.raises(asyncpg.PostgresError):
                     async with database.transaction() as transaction:
                         await transaction.run(statement)
 

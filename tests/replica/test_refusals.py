@@ -8,7 +8,7 @@ import pytest
 
 from services.database import Database
 from services.exchange.change import Change
-from services.messages import FieldsChange, Problem, RecordVerdict
+from services.messages import FieldsChange, Problem, RecordVerdict, VerdictName
 from services.replica import changes, judging, records, registration
 from services.replica.requests import Job, Requests
 from services.replica.sessions import Gate, Replica
@@ -109,11 +109,11 @@ async def test_it_closes_no_gate_and_is_sent_once_more_by_each_session(replica: 
 
 
 @pytest.mark.parametrize("verdict", ["applied", "unchanged"])
-async def test_the_next_verdict_takes_it_off(replica: Replica, job: Job, verdict: str) -> None:
+async def test_the_next_verdict_takes_it_off(replica: Replica, job: Job, verdict: VerdictName) -> None:
     before = await refused(replica)
     await refuse(replica, job, WHY)
     gate: Gate = await replica.gate(job, incarnation=FIRST_LIFE, session=5)
-    taken = RecordVerdict.model_validate({"verdict": verdict, "version": 2, "seq": 50})
+    taken = RecordVerdict(verdict, version=2, seq=50)
     await replica.absorb_verdicts(job, gate.changes, [taken], head_seq=50)
     assert await found(replica) == []
     assert await refused(replica) == before

@@ -164,7 +164,7 @@ async def test_an_officer_who_put_the_old_value_back_is_not_overruled(replica: R
     await replica.gate(job, incarnation=FIRST_LIFE, session=4)
     cursor = (await replica.school(job)).cursor
     ours = Covered(version=2, seq=cursor + 1, text=canonical.encode({**before, "anak_keberapa": 3}))
-    newest = a_row("peserta_didik", student, before, version=3, seq=cursor + 2).model_copy(update={"covers": ours})
+    newest = replace(a_row("peserta_didik", student, before, version=3, seq=cursor + 2), covers=ours)
     await replica.absorb_page(job, a_page(newest), clear_doubt=True)
     record = await held(replica, job, ("peserta_didik", student))
     assert not record.pending

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from services.central import registry, schools
@@ -129,7 +130,7 @@ def alike(answer: Message) -> Any:
         names = ("incarnation", "session", "kind", "head_seq", "root", "unsent", "held", "refused")
         return {name: answer.statement[name] for name in names}
     if isinstance(answer, SessionResult):
-        verdicts = [verdict.model_dump(exclude={"findings"}) for verdict in answer.verdicts]
+        verdicts = [replace(verdict, findings=[]) for verdict in answer.verdicts]
         fields = [[finding.field for finding in verdict.findings if finding.field] for verdict in answer.verdicts]
         return answer.model_dump(exclude={"verdicts"}), verdicts, fields
     return answer.type, answer.model_dump()

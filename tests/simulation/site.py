@@ -230,7 +230,7 @@ class Replica:
         for row in page.rows:
             key = (row.entity, row.record_id)
             covering = Safeguard.COVERS_TAKEN not in self.without
-            shown = _shown(row if covering else row.model_copy(update={"covers": None}), school.records.get(key))
+            shown = _shown(row if covering else replace(row, covers=None), school.records.get(key))
             for theirs in shown:
                 changed |= self._absorb(school, key, theirs)
         if clear_doubt and self._clears(page):

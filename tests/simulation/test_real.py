@@ -10,12 +10,12 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from sqlalchemy import TextClause, make_url, text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services import database, migrations
 from services.central import pushing
-from services.database import Database
+from services.database import Database, Statement
 from services.embedded.stack import Addresses
 from tests.simulation.comparing import Differs
 from tests.simulation.judging import findings_at_central
@@ -96,12 +96,13 @@ def test_a_statement_that_does_something_else_is_found(
 ) -> None:
     altered = []
 
-    def altering(sql: str) -> TextClause:
+    def altering(sql: str) -> Statement:
         if right in sql:
             altered.append(sql)
-        return text(sql.replace(right, wrong))
+        return numbered(sql.replace(right, wrong))
 
-    monkeypatch.setattr(database, "text", altering)
+    numbered = database.numbered
+    monkeypatch.setattr(database, "numbered", altering)
     with pytest.raises(Differs):
         _a_life_with_everything(databases)
     assert altered

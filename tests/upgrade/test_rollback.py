@@ -105,7 +105,7 @@ async def put_back(system: System, stage: Stage, side: Side, folder: Path, *need
     (`pg_restore --clean` knows nothing of the tables that came after the backup.)
     """
     await asyncio.to_thread(system.stack.stop_all)
-    await (stage.replica if side == "site" else stage.registry).engine.dispose()
+    await (stage.replica if side == "site" else stage.registry).close()
     name = system.database(side)
     administrator = await system.as_superuser()
     try:
