@@ -112,7 +112,7 @@ class Workers:
         if joins and self.kind == "sync":
             logs.add(code="SYN-13")
             await self._say_waiting(wanted.npsn, cause, problem("SYN-13"))
-        await self.announce_end(wanted.id)
+        await self.announce_end(wanted.npsn, wanted.id)
         self.wake()
 
     def _refusal(self, cause: Cause, why: Problem) -> dict[str, Any]:
@@ -124,9 +124,9 @@ class Workers:
             why = problem("SYN-17", events=", ".join(late.events))
             await self._requests.refuse(late.npsn, late.id, self.kind, why.code, self._refusal(late.cause, why))
 
-    async def announce_end(self, request_id: str) -> None:
+    async def announce_end(self, npsn: str, request_id: str) -> None:
         """Announce the end of one request, if it has ended: its message came again."""
-        for ending in await self._requests.unannounced(self.kind, request_id):
+        for ending in await self._requests.unannounced(self.kind, (npsn, request_id)):
             await self._announce(ending)
 
     async def _answer(self, job: Job) -> None:

@@ -239,9 +239,9 @@ class Requests:
         async with self.database.transaction() as transaction:
             await asking.end(transaction, npsn, request_id, kind, "refused", reason, data)
 
-    async def unannounced(self, kind: str, request_id: str | None = None) -> list[Ending]:
-        """Ends that nobody was told yet, oldest first; with `request_id` that one, told or not."""
-        condition = "id = :id" if request_id else "announced_at IS NULL"
+    async def unannounced(self, kind: str, request: tuple[str, str] | None = None) -> list[Ending]:
+        """Ends that nobody was told yet, oldest first; with `request` (npsn, id) that one, told or not."""
+        condition = "npsn = :npsn AND id = :id" if request else "announced_at IS NULL"
         async with self.database.transaction() as transaction:
             rows = await transaction.rows(
                 f"""
@@ -249,7 +249,7 @@ class Requests:
                        correlation, traceparent
                 FROM session WHERE kind = :kind AND ended_at IS NOT NULL AND {condition} ORDER BY ended_at LIMIT 100
                 """,  # noqa: S608  one of the two literals above
-                kind=kind, **({"id": request_id} if request_id else {}),
+                kind=kind, **({"npsn": request[0], "id": request[1]} if request else {}),
             )  # fmt: skip
         return [
             Ending(
