@@ -14,14 +14,14 @@ import asyncpg
 from bench.records import batches
 from services.central.claims import DIGEST_BYTES, KINDS
 from services.entities import natural_key
-from services.tables import Side
+from services.topology import Side
 
 MOST = 10_000
 """Copies that one database can have: their persons' numbers tell so many apart."""
 _AT_ONCE = 250
 """Schools in one transaction."""
 _TABLES: Mapping[Side, Sequence[str]] = {
-    "central": ("school", "record", "history", "statement", "verdict"),
+    "central": ("school", "record", "history", "statement", "last_batch", "verdict", "answer", "repair"),
     "site": ("school", "record", "finding", "overruled", "session", "standing", "statement", "answer", "repair"),
 }
 _OWN = "CASE WHEN old.entity = 'sekolah' THEN new.sekolah ELSE old.record_id END"
@@ -35,6 +35,7 @@ _COLUMNS: Mapping[tuple[Side, str], Mapping[str, str]] = {
     ("central", "history"): {"record_id": _OWN, "text": _TEXT.format(column="text")},
     ("central", "statement"): {"body": "replace(old.body, old.npsn, new.npsn)", "jws": "''"},
     ("central", "school"): {"session_active_at": "NULL", "unjudged_since": "NULL"},
+    ("central", "repair"): {"record_id": _OWN},
     ("site", "school"): {"stated": "NULL", "lease_holder": "NULL", "lease_expires": "NULL"},
     ("site", "record"): {
         "record_id": _OWN,
@@ -43,8 +44,14 @@ _COLUMNS: Mapping[tuple[Side, str], Mapping[str, str]] = {
         "sent": _TEXT.format(column="sent"),
     },
     ("site", "finding"): {"record_id": _OWN},
+    ("site", "repair"): {"record_id": _OWN},
     ("site", "statement"): {"jws": "''"},
 }
+_STATED = """
+INSERT INTO stated (npsn, entity, rows, hashes)
+SELECT npsn, entity, count(*), string_agg(base_hash, CAST('' AS bytea) ORDER BY record_id)
+FROM record WHERE npsn = ANY($1::text[]) AND base_version > 0 GROUP BY npsn, entity
+"""
 _CLAIMS = f"""
 INSERT INTO claim (value, npsn, record_id, kind)
 SELECT substring(sha256(convert_to(kind.name || chr(31) || number, 'UTF8')) FOR {DIGEST_BYTES}), npsn, record_id,
@@ -85,6 +92,8 @@ async def _copy(connection: asyncpg.Connection, side: Side, npsn: str, numbers: 
         if side == "central":
             kinds = [(kind.name, kind.entity, kind.field) for kind in KINDS.values()]
             await connection.execute(_CLAIMS, new, *map(list, zip(*kinds, strict=True)))
+        else:
+            await connection.execute(_STATED, new)
 
 
 async def _names(connection: asyncpg.Connection, table: str) -> list[str]:

@@ -9,11 +9,11 @@ from datetime import date
 from typing import Any
 
 import asyncpg
-from sqlalchemy import make_url
 
 from bench.records import ENTITY, batches
 from services import topology, wire
 from services.central import administration
+from services.database import driver_url
 from services.demo.stage import Stage
 from services.demo.synthetic import Records, jsonl, synthetic_school
 from services.entities import Fields
@@ -198,5 +198,5 @@ class Ours:
 
 
 async def connected(url: str) -> asyncpg.Connection:
-    """A connection of one's own to a database, named as SQLAlchemy names it."""
-    return await asyncpg.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
+    """A connection of one's own to a database, whose address is given as to a service."""
+    return await asyncpg.connect(driver_url(url))
