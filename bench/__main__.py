@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bench import growth, machine, plot, report, speed
+from bench import backlog, growth, machine, plot, report, speed
 from bench.figures import as_data
 from bench.growth import costs
 from bench.growth import report as growth_report
@@ -84,6 +84,20 @@ def growth_command(
     data = {"command": "growth", "size": asdict(size), **growth.measure(run_dir, size, wanted, say)}
     report.show(growth_report.tables(data), console)
     written(json_file, data, growth_report.drawn(data))
+
+
+@app.command("backlog")
+def backlog_command(
+    messages: Annotated[int, typer.Option(min=1, help="How many wait")] = 100_000,
+    seconds: Annotated[float, typer.Option(min=1, help="How long is looked on, at most")] = 1800,
+    only: Annotated[str, typer.Option(help=f"Of these: {', '.join(backlog.KINDS)}")] = "changes",
+    json_file: JsonFile = None,
+    run_dir: RunDir = RUN_DIR,
+) -> None:
+    """The memory of the services while messages wait, until all are taken."""
+    data = {"command": "backlog", **backlog.measure(run_dir, messages, seconds, _named(only, list(backlog.KINDS)), say)}
+    report.show(backlog.tables(data), console)
+    written(json_file, data, backlog.drawn(data))
 
 
 def _named(only: str, known: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Plots as SVG: bars against targets, and lines over a logarithmic axis. No library, no font, no script in them."""
+"""Plots as SVG: bars against targets, and lines. No library, no font, no script in them."""
 
 from __future__ import annotations
 
@@ -43,36 +43,47 @@ def ratios(data: Mapping[str, Any]) -> str:
     return svg("Selaras, as a multiple of bare", width, height, parts)
 
 
-def growth(title: str, below: str, beside: str, series: Mapping[str, Sequence[Point]]) -> str:
-    """Lines over a logarithmic axis; upwards it begins at 0."""
+def lines(
+    title: str,
+    below: str,
+    beside: str,
+    series: Mapping[str, Sequence[Point]],
+    *,
+    logarithmic: bool = False,
+    ticks: int | None = None,
+) -> str:
+    """Lines, upwards from 0. Across a tick at every x, or so many; `logarithmic` across."""
     width, height, left, right, top, bottom = 640, 300, 70, 150, 46, 46
-    points = [point for line_ in series.values() for point in line_]
-    first, last = (math.log10(pick(x for x, _ in points)) for pick in (min, max))
+    points = [point for of in series.values() for point in of]
+    scaled = math.log10 if logarithmic else float
+    first, last = (scaled(pick(x for x, _ in points)) for pick in (min, max))
     most = max(y for _, y in points) * 1.1 or 1.0
     across, up = (width - left - right) / ((last - first) or 1.0), (height - top - bottom) / most
 
     def place(x: float, y: float) -> Point:
-        return left + (math.log10(x) - first) * across, height - bottom - y * up
+        return left + (scaled(x) - first) * across, height - bottom - y * up
 
     parts = [
         text(left, 20, title, bold=True),
         text(left, 36, beside, colour="#555", size=11),
         text((left + width - right) / 2, height - 10, below, anchor="middle", colour="#555", size=11),
     ]
-    for x in sorted({x for x, _ in points}):
+    every = sorted({x for x, _ in points})
+    for x in every if ticks is None else [first + n * (last - first) / ticks for n in range(ticks + 1)]:
         where, foot = place(x, 0)
         parts += [line(where, top, where, foot, colour=PALE), text(where, foot + 16, f"{x:,.0f}", anchor="middle")]
     for y in (0.0, most / 2.2, most / 1.1):
-        start, where = place(10**first, y)
+        start, where = place(every[0], y)
         parts += [
             line(start, where, width - right, where, colour=PALE),
             text(left - 8, where + 4, f"{y:.3g}", anchor="end"),
         ]
-    for colour, (name, line_) in zip(COLOURS, series.items(), strict=False):
-        places = [place(x, y) for x, y in line_]
+    for colour, (name, of) in zip(COLOURS, series.items(), strict=False):
+        places = [place(x, y) for x, y in of]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+        if ticks is None:
+            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
         parts.append(text(places[-1][0] + 8, places[-1][1] + 4, name, colour=colour, size=12))
     return svg(title, width, height, parts)
 
@@ -85,7 +96,7 @@ def stacked(plots: Sequence[str]) -> str:
         plot.strip().replace("<svg ", f'<svg y="{sum(heights[:n]):g}" width="{width:g}" height="{heights[n]:g}" ', 1)
         for n, plot in enumerate(plots)
     ]
-    return svg("Selaras, growing", width, sum(heights), parts)
+    return svg("Selaras", width, sum(heights), parts)
 
 
 def svg(title: str, width: float, height: float, parts: Sequence[str]) -> str:

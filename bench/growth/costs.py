@@ -15,7 +15,7 @@ from bench import filling
 from bench.figures import MICRO, SERVICES
 from bench.measure import Meter
 from bench.ours import Ours, connected
-from bench.records import new_npsn
+from bench.records import UNUSED, new_npsn
 from services.messages import FieldsChange
 from services.topology import SIDES, Side
 
@@ -55,7 +55,7 @@ class Growing:
         self._ours = ours
         self._meter = meter
         self._stack = ours.stage.stack
-        self._values = count(10)
+        self._values = count(UNUSED)
         self._npsn = ""
         self._pupils: list[str] = []
 

@@ -65,7 +65,7 @@ def drawn(data: Data) -> str:
         processor = {p: [(at["x"], at[push][p]) for at in points] for p in ("all", "postgresql", "central", "syncer")}
         single = {"single change": [(at["x"], at["single_seconds"] * 1000) for at in points]}
         plots += [
-            plot.growth("Processor time of a pushed change", TITLES[name], "µs", processor),
-            plot.growth("One change until it is durable at central", TITLES[name], "ms", single),
+            plot.lines("Processor time of a pushed change", TITLES[name], "µs", processor, logarithmic=True),
+            plot.lines("One change until it is durable at central", TITLES[name], "ms", single, logarithmic=True),
         ]
     return plot.stacked(plots)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.records import new_npsn
+from bench.records import UNUSED, new_npsn
 from bench.workloads.turns import Turns
 from services.messages import FieldsChange
 from services.replica import judging
@@ -33,6 +33,6 @@ class Judging:
             await turns.timed(
                 "V all", "ours", lambda: judging.judge(transaction, self._npsn, turns.ours.today), as_validator=True
             )
-        change = FieldsChange(entity="peserta_didik", record_id=self._pupils[0], fields={"rt": 10 + self._runs})
+        change = FieldsChange(entity="peserta_didik", record_id=self._pupils[0], fields={"rt": UNUSED + self._runs})
         await turns.timed("V one change", "ours", lambda: turns.ours.publish(self._npsn, [change]))
         await turns.ours.has_pending(self._npsn, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.records import new_npsn, new_staff, rows
+from bench.records import UNUSED, new_npsn, new_staff, rows
 from bench.workloads.turns import Turns
 from services.messages import FieldsChange
 
@@ -55,7 +55,8 @@ class ManySchools:
         turns.figures.records["W6 singly"] = singly * size.schools
         changes = {
             npsn: [
-                FieldsChange(entity="peserta_didik", record_id=one, fields={"rt": 10 + self._runs}) for one in pupils
+                FieldsChange(entity="peserta_didik", record_id=one, fields={"rt": UNUSED + self._runs})
+                for one in pupils
             ]
             for npsn, pupils in self._pupils.items()
         }

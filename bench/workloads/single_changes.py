@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from itertools import count
 
-from bench.records import new_npsn, new_staff, rows
+from bench.records import UNUSED, new_npsn, new_staff, rows
 from bench.workloads.turns import Turns
 from services.messages import FieldsChange
 
@@ -53,7 +53,7 @@ class SingleChanges:
     def _change(self, number: int) -> FieldsChange:
         """Never the value that is there: one that no baseline has, and each pupil's turn comes with the next."""
         turn, place = divmod(number, len(self._pupils))
-        fields = {"jenis_tinggal_id": 1 + turn % 5, "rt": 10 + turn % 80}
+        fields = {"jenis_tinggal_id": 1 + turn % 5, "rt": UNUSED + turn % 75}
         return FieldsChange(entity="peserta_didik", record_id=self._pupils[place], fields=fields)
 
     def _note(self, who: str, seconds: Sequence[float]) -> None:

@@ -99,7 +99,8 @@ def test_plots_are_well_formed_and_show_every_figure() -> None:
     drawn = plot.ratios(as_data(figures()))
     root = ElementTree.fromstring(drawn)  # noqa: S314  our own
     assert {"1.50", "3.50", "W1", "W6 in 500s"} <= {text.text for text in root.iter(f"{plot.SVG}text")}
-    lines = plot.growth("a < b", "below", "beside", {"one": [(1, 0.5), (1000, 0.7)], "two": [(1, 0), (1000, 0)]})
+    series = {"one": [(1.0, 0.5), (1000.0, 0.7)], "two": [(1.0, 0.0), (1000.0, 0.0)]}
+    lines = plot.lines("a < b", "below", "beside", series, logarithmic=True)
     both = ElementTree.fromstring(plot.stacked([drawn, lines]))  # noqa: S314
     assert len(list(both.iter(f"{plot.SVG}polyline"))) == 2
     assert {"1", "1,000", "one", "two", "a < b"} <= {text.text for text in both.iter(f"{plot.SVG}text")}
