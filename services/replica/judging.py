@@ -43,12 +43,6 @@ class Verdict:
         """May the school sync?"""
         return self.invalid == 0
 
-    @property
-    def breaks_rules(self) -> bool:
-        """Is anything invalid but for conflicts that wait for a person?"""
-        conflicts = (CONFLICT.code, DELETED_CONFLICT.code)
-        return any(f.severity is Severity.INVALID and f.rule not in conflicts for f in self.findings)
-
     def by_rule(self) -> dict[str, int]:
         """Number of findings per rule."""
         counts: dict[str, int] = {}
@@ -83,6 +77,34 @@ async def current(transaction: Transaction, npsn: str, today: date) -> Verdict:
         return await judge(transaction, npsn, today)
     stored = await findings(transaction, npsn)
     return Verdict(row.revision, row.verdict_rules, row.verdict_date, row.invalid, row.warning, stored)
+
+
+async def count_invalid(transaction: Transaction, npsn: str, today: date) -> int:
+    """The number of records with an invalid finding, by the stored verdict if it is about the school, the rules and the
+    day as they are now; else the school is judged on the spot.
+    """
+    row = await transaction.row(
+        """
+        SELECT revision, verdict_revision, verdict_rules, verdict_date, invalid
+        FROM school WHERE npsn = :npsn FOR UPDATE
+        """,
+        npsn=npsn,
+    )
+    assert row is not None, "the caller knows that the school is registered here"
+    if (row.verdict_revision, row.verdict_rules, row.verdict_date) != (row.revision, RULES_VERSION, today):
+        return (await judge(transaction, npsn, today)).invalid
+    return int(row.invalid)
+
+
+async def breaks_rules(transaction: Transaction, npsn: str) -> bool:
+    """By the stored findings: is anything invalid but for conflicts that wait for a person?"""
+    found = await transaction.value(
+        "SELECT 1 FROM finding WHERE npsn = :npsn AND severity = :invalid AND rule <> ALL(:conflicts) LIMIT 1",
+        npsn=npsn,
+        invalid=Severity.INVALID.value,
+        conflicts=[CONFLICT.code, DELETED_CONFLICT.code],
+    )
+    return found is not None
 
 
 async def findings(

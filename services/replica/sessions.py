@@ -219,7 +219,9 @@ class Replica:
                 f"UPDATE school SET {_COMPLETED[job.kind]} WHERE npsn = :npsn",  # noqa: S608  one of the literals
                 npsn=job.npsn,
             )
-            await judging.current(transaction, job.npsn, self._today())  # what came down may break a rule: show it now
+            await judging.count_invalid(
+                transaction, job.npsn, self._today()
+            )  # what came down may break a rule: show it now
             await self.requests.end(transaction, job, outcome, None, data)
 
     def _checked(self, job: Job, invariant: str, holds: bool) -> None:
@@ -320,13 +322,14 @@ async def _clear_doubt(transaction: Transaction, npsn: str) -> bool:
 
 
 async def _blocked(transaction: Transaction, npsn: str, today: date) -> Gate | None:
-    verdict = await judging.current(transaction, npsn, today)
+    invalid = await judging.count_invalid(transaction, npsn, today)
     conflicts = await transaction.value(
         "SELECT count(*) FROM record WHERE npsn = :npsn AND conflict IS NOT NULL", npsn=npsn
     )
-    if not verdict.invalid and not conflicts:
+    if not invalid and not conflicts:
         return None
-    code, n = ("SYN-01", verdict.invalid) if verdict.breaks_rules else ("SYN-12", conflicts)
+    breaks_rules = await judging.breaks_rules(transaction, npsn)
+    code, n = ("SYN-01", invalid) if breaks_rules else ("SYN-12", conflicts)
     findings = await judging.findings(transaction, npsn, "invalid", MOST_FINDINGS)
     params = {"n": str(n)}
     explained = CATALOGUE[code]
