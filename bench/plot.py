@@ -78,13 +78,18 @@ def lines(
             line(start, where, width - right, where, colour=PALE),
             text(left - 8, where + 4, f"{y:.3g}", anchor="end"),
         ]
+    ends: list[tuple[float, str, str]] = []
     for colour, (name, of) in zip(COLOURS, series.items(), strict=False):
         places = [place(x, y) for x, y in of]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         if ticks is None:
             parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
-        parts.append(text(places[-1][0] + 8, places[-1][1] + 4, name, colour=colour, size=12))
+        ends.append((places[-1][1] + 4, name, colour))
+    below_last = 0.0
+    for y, name, colour in sorted(ends):  # names do not lie on each other
+        below_last = max(y, below_last + 14)
+        parts.append(text(width - right + 8, below_last, name, colour=colour, size=12))
     return svg(title, width, height, parts)
 
 
