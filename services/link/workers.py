@@ -128,7 +128,7 @@ class Workers:
         if joins and self.kind == "sync":
             logs.add(code="SYN-13")
             self._say_waiting(wanted.npsn, cause, problem("SYN-13"))
-        await self.announce_end(wanted.id)
+        await self.announce_end(wanted.npsn, wanted.id)
         self.wake()
 
     def _refusal(self, cause: Cause, why: Problem) -> dict[str, Any]:
@@ -140,9 +140,9 @@ class Workers:
             why = problem("SYN-17", events=", ".join(late.events))
             await self._requests.refuse(late.npsn, late.id, self.kind, why.code, self._refusal(late.cause, why))
 
-    async def announce_end(self, request_id: str) -> None:
+    async def announce_end(self, npsn: str, request_id: str) -> None:
         """Announce the end of one request, if it has ended: its message came again."""
-        for ending in await self._requests.unannounced(self.kind, request_id):
+        for ending in await self._requests.unannounced(self.kind, npsn, request_id=request_id):
             await self._announce(ending)
 
     async def _answer(self, job: Job) -> None:
@@ -258,7 +258,7 @@ class Workers:
 
     async def _announce_ends(self, npsn: str | None = None) -> None:
         """Announce what has ended and was not announced: of one school, or what others have left."""
-        for ending in await self._requests.unannounced(self.kind, npsn=npsn):
+        for ending in await self._requests.unannounced(self.kind, npsn):
             await self._announce(ending)
 
     async def _announce(self, ending: Ending) -> None:
