@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-compose image wheel simulate upgrade-rehearsal check lock clean venv
+.PHONY: help demo up test test-compose image wheel simulate upgrade-rehearsal bench bench-growth bench-backlog check lock clean venv
 PYTHON ?=
 export PYTHON
 
@@ -34,6 +34,17 @@ simulate: venv ## the exchange through SEEDS=20000 more random lives of a school
 RECORDS ?= 1000000
 upgrade-rehearsal: venv ## migrations under RECORDS=1000000 records a side, with the release before at work: minutes, 5 GB
 	@.venv/bin/python -m tests.upgrade.rehearsal $(RECORDS)
+
+RUNS ?= 5
+bench: venv ## speed beside bare, medians of RUNS=5; WHAT=W1,W4: some of it; SMALL=1: only to see that it works
+	@.venv/bin/python -m bench --runs $(RUNS) --only "$(WHAT)" $(if $(SMALL),--small) --json $(or $(OUT),.run/bench/speed.json)
+
+bench-growth: venv ## the cost of a change as registry, schools and school grow: half an hour; WHAT=registry, SMALL=1
+	@.venv/bin/python -m bench growth --only "$(WHAT)" $(if $(SMALL),--small) --json $(or $(OUT),.run/bench/growth.json)
+
+MESSAGES ?= 100000
+bench-backlog: venv ## memory of the services while MESSAGES=100000 wait; WHAT=changes,syncs,pulls
+	@.venv/bin/python -m bench backlog --messages $(MESSAGES) --only "$(or $(WHAT),changes)" --json $(or $(OUT),.run/bench/backlog.json)
 
 check: venv ## style, types, and who may import whom
 	@.venv/bin/ruff check

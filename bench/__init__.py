@@ -6,10 +6,19 @@ ours   everything on: rules, merge, verdicts, both sides durable, roots compared
 
 Machines are noisy and differ: what counts is the ratio of two medians of one run, whose parts take turns.
 
-records   the same records for all three
-floor     the floor
-bare      the two peers of bare, a process each
-ours      the running system, driven by published events as people and officers drive it
-measure   processor time and memory of processes
-report    the table, JSON, and the plot
+speed      the command: W1 to W6 and V
+workloads  what is done, a file for each group of workloads
+records    the same records for all three
+floor      the floor
+bare       a peer of bare; pair: both of them, a process each
+ours       the running system, driven by published events as people and officers drive it
+measure    processor time and peak memory of processes
+figures    what was measured, its medians, and the targets
+report     the tables; plot: the SVG
+
+growth     the command: what a change costs as the registry, the number of schools and a school itself grow
+filling    databases filled with schools
+backlog    the command: memory while 100,000 messages wait
+
+docs/performance.md has the figures, and how to read them.
 """

@@ -8,6 +8,7 @@ Driven by one JSON object a line on standard input, answered by one on standard 
 {"do": "hold", "rows": [...], "mark": n}   put rows into the table, marked to be sent
 {"do": "send", "mark": n}                  send what is marked → {"sent": records}
 {"do": "await", "records": n}              once n records in all have been taken since the last await → {"taken": n}
+{"do": "sum", "npsns": [...]}              what it has of these schools → {"records": n, "hash": "…"}
 """
 
 from __future__ import annotations
@@ -54,9 +55,10 @@ class Peer:
         await self._connection.execute("ALTER TABLE bare ADD COLUMN IF NOT EXISTS mark bigint")
         await self._connection.execute("CREATE INDEX IF NOT EXISTS bare_mark ON bare (mark) WHERE mark IS NOT NULL")
         self._broker = [await aio_pika.connect(amqp_url) for _ in range(2)]
-        taking, sending = [await connection.channel() for connection in self._broker]
+        taking = await self._broker[0].channel()
+        sending = await self._broker[1].channel(on_return_raises=True)
         await taking.set_qos(PREFETCH)
-        quorum = {"x-queue-type": "quorum"}
+        quorum: dict[str, Any] = {"x-queue-type": "quorum"}
         queue = await taking.declare_queue(self._here, durable=True, arguments=quorum)
         await sending.declare_queue(self._there, durable=True, arguments=quorum)
         self._exchange = sending.default_exchange
@@ -109,6 +111,18 @@ class Peer:
             taken, self._taken = self._taken, 0
         return taken
 
+    async def sum(self, npsns: Sequence[str]) -> dict[str, Any]:
+        """How many records of these schools there are, and a hash over them all."""
+        row = await self._connection.fetchrow(
+            """
+            SELECT count(*) AS records, md5(string_agg(concat_ws('|', npsn, entity, record_id, version, data), '|'
+                                                       ORDER BY npsn, entity, record_id)) AS hash
+            FROM bare WHERE npsn = ANY($1::text[])
+            """,
+            npsns,
+        )
+        return dict(row or {})
+
 
 async def serve(amqp_url: str, dsn: str, here: str, there: str) -> None:
     """Do as standard input says until it ends."""
@@ -125,6 +139,8 @@ async def serve(amqp_url: str, dsn: str, here: str, there: str) -> None:
                 _answer({"held": len(asked["rows"])})
             elif asked["do"] == "send":
                 _answer({"sent": await peer.send(asked["mark"], asked["batch"])})
+            elif asked["do"] == "sum":
+                _answer(await peer.sum(asked["npsns"]))
             else:
                 _answer({"taken": await peer.taken(asked["records"])})
     await peer.stop()

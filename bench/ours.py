@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import date
 from typing import Any
+
+import asyncpg
 
 from bench.records import ENTITY, batches
 from services import topology, wire
 from services.central import administration
-from services.database import Database
+from services.database import driver_url
 from services.demo.stage import Stage
 from services.demo.synthetic import Records, jsonl, synthetic_school
 from services.entities import Fields
@@ -38,6 +40,8 @@ from services.wire import Event
 EVENT_CHANGES = 500
 OFFICER_CHANGES = 1000
 PATIENCE_SECONDS = 300.0
+WATCH_SECONDS = 0.0005
+"""How often central is asked whether it has committed a single change; half of it is added to what is found."""
 _OPERATOR = Actor(id="operator", role="operator")
 _PRINCIPAL = Actor(id="kepala", role="principal")
 _OFFICER = Actor(id="petugas", role="officer")
@@ -52,11 +56,12 @@ class WentWrong(Exception):
 
 
 class Ours:
-    """The running system, and two lines to it: as somebody at the site and as an officer."""
+    """The running system, and lines to it: as somebody at the site, as an officer, and to look on at central."""
 
-    def __init__(self, stage: Stage, today: date) -> None:
+    def __init__(self, stage: Stage, today: date, watch: asyncpg.Connection) -> None:
         self.stage = stage
         self.today = today
+        self._watch = watch
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         amqp = stage.stack.addresses
         self._site = self._listener(amqp.of_site_command()["SELARAS_AMQP_URL"], [(topology.EVENTS, "#")])
@@ -66,7 +71,7 @@ class Ours:
     @classmethod
     async def begin(cls, stage: Stage, today: date) -> Ours:
         """Listen."""
-        ours = cls(stage, today)
+        ours = cls(stage, today, await connected(stage.stack.addresses.central_database))
         await ours._site.start()
         await ours._central.start()
         return ours
@@ -75,6 +80,12 @@ class Ours:
         """Hang up."""
         await self._site.stop()
         await self._central.stop()
+        await self._watch.close()
+
+    @property
+    def watching(self) -> int:
+        """The process of PostgreSQL that only looks on."""
+        return int(self._watch.get_server_pid())
 
     def _listener(self, url: str, bindings: Sequence[tuple[str, str]]) -> Listener:
         return Listener(url, prefix="listen", bindings=bindings, heard=self._heard, source="/bench", patient=False)
@@ -131,40 +142,61 @@ class Ours:
             raise WentWrong(f"{npsn}: {answer.type} {answer.model_dump()}")
         return answer
 
-    async def change_and_sync(self, npsn: str, change: FieldsChange, committed: Database) -> tuple[float, float]:
+    async def change_and_sync(self, npsn: str, change: FieldsChange) -> tuple[float, float]:
         """One change, published with the request for a sync that waits for it: seconds until central has committed
         it, and until the receipt.
         """
+        before = await self._head(npsn)
         began = time.perf_counter()
         event_id = wire.new_id()
         submitted = ChangeSubmitted(actor=_OPERATOR, changes=[change])
         publish = self._ask(self._site, topology.CHANGES, f"change.{npsn}", npsn, submitted, id=event_id)
-        receipt = asyncio.create_task(self._timed(began, self.sync(npsn, after=[event_id])))
-        answered = asyncio.create_task(publish)
-        head = await _head(committed, npsn)
-        while await _head(committed, npsn) == head:
+        receipt = asyncio.create_task(self._seconds_since(began, self.sync(npsn, after=[event_id])))
+        await publish
+        while await self._head(npsn) == before:
             if receipt.done():
                 receipt.result()
                 raise WentWrong(f"{npsn}: a receipt, and nothing came to central")
+            await asyncio.sleep(WATCH_SECONDS)
         durable = time.perf_counter() - began
-        await answered
         return durable, await receipt
 
     @staticmethod
-    async def _timed(began: float, work: Any) -> float:
+    async def _seconds_since(began: float, work: Awaitable[Any]) -> float:
         await work
         return time.perf_counter() - began
+
+    async def _head(self, npsn: str) -> int:
+        return int(await self._watch.fetchval("SELECT head_seq FROM school WHERE npsn = $1", npsn))
+
+    # ── what came of it ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def is_equal(self, npsn: str, **counts: int) -> None:
+        """Both sides hold the same, nothing waits, and central has so many live records of these entities. Raises
+        WentWrong.
+        """
+        here, there = await self.stage.here(npsn), await self.stage.centre(npsn, "head")
+        if (here.cursor, here.root, here.pending) != (there.head_seq, there.root, 0):
+            raise WentWrong(f"{npsn}: not equal, {here.pending} waiting")
+        if wrong := {name: there.counts.get(name) for name, n in counts.items() if there.counts.get(name) != n}:
+            raise WentWrong(f"{npsn}: {wrong} at central, not {counts}")
+
+    async def has_pending(self, npsn: str, records: int) -> None:
+        """So many records wait to be sent. Raises WentWrong."""
+        if (here := await self.stage.here(npsn)).pending != records:
+            raise WentWrong(f"{npsn}: {here.pending} waiting, not {records}")
 
     async def _ask(
         self, line: Listener, exchange: str, key: str, npsn: str, message: Message, *, id: str | None = None
     ) -> Message:
         event_id = id or wire.new_id()
-        answer = self._waiting[event_id] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[event_id] = answer
         async with asyncio.timeout(PATIENCE_SECONDS):
             await line.publisher.announce(exchange, key, message, subject=npsn, id=event_id)
             return await answer
 
 
-async def _head(database: Database, npsn: str) -> int:
-    async with database.transaction() as transaction:
-        return int(await transaction.value("SELECT head_seq FROM school WHERE npsn = :npsn", npsn=npsn))
+async def connected(url: str) -> asyncpg.Connection:
+    """A connection of one's own to a database, whose address is given as to a service."""
+    return await asyncpg.connect(driver_url(url))

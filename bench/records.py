@@ -13,6 +13,8 @@ from services.entities import CONFIRMED, SPECS, Fields, Owner
 from services.exchange import canonical
 
 ENTITY = "ptk"
+UNUSED = 20
+"""From here on no synthetic person has such an `rt`: a change to it is one."""
 _MOST_OF_ONE = 5000
 _donors = count(98_500_001)
 _areas: set[int] = set()

@@ -1,85 +1,129 @@
-"""The table, as JSON, and as a plot."""
+"""The tables, made from the data that `--json` writes: for the terminal here, in Markdown by scripts/performance.py."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from bench.workloads import Figures
+from rich.console import Console
+from rich.table import Table as RichTable
 
-TARGETS: Mapping[str, tuple[float, float]] = {
-    "W1": (2.0, 1.5), "W2": (2.5, 2.0), "W3": (2.0, 1.5), "W4 p50": (4.0, 3.0), "W4 p99": (4.0, 3.0), "W5": (2.0, 1.5),
-}  # fmt: skip
-"""Ratios to bare of the same run: what must be, and the goal."""
-MICRO = 1_000_000
+from bench.figures import SERVICES, WHO
 
-
-def as_data(figures: Figures) -> dict[str, Any]:
-    """Everything, for a machine."""
-    workloads = list(dict.fromkeys(workload for workload, _ in figures.seconds))
-    return {
-        "workloads": {
-            workload: {
-                who: {"seconds": runs, "median": statistics.median(runs)}
-                for (of, who), runs in figures.seconds.items()
-                if of == workload
-            }
-            | ({"ratio": ratio, "must": must, "goal": goal} if (ratio := ratio_to_bare(figures, workload)) else {})
-            for workload in workloads
-            for must, goal in [TARGETS.get(workload, (None, None))]
-        },
-        "processor_microseconds_per_record": {
-            f"{workload} {who}": per_record(figures, workload, who)
-            for workload, who in figures.processor
-            if workload in figures.records
-        },
-        "peak_megabytes": {name: round(size / 2**20, 1) for name, size in figures.peak_bytes.items()},
-        "records": figures.records,
-    }
+Data = Mapping[str, Any]
+PROCESSES = {**{name: name for name in SERVICES}, "rabbitmq": "RabbitMQ", "postgresql": "PostgreSQL"}
+WIDTH = 120
+"""Of a terminal that does not say."""
 
 
-def ratio_to_bare(figures: Figures, workload: str) -> float | None:
-    """Of the medians."""
-    bare, ours = figures.median(workload, "bare"), figures.median(workload, "ours")
-    return ours / bare if bare and ours else None
+@dataclass(frozen=True)
+class Table:
+    """Cells are text; the first column is to be set left, the others right."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
-def per_record(figures: Figures, workload: str, who: str) -> dict[str, float]:
-    """Microseconds of processor time per record of each process, medians."""
-    runs = figures.processor[workload, who]
-    number = figures.records[workload]
-    found = {name: statistics.median(run[name] for run in runs) / number * MICRO for name in runs[0]}
-    return {name: round(value, 1) for name, value in found.items() if value >= 0.05} | {
-        "all": round(statistics.median(sum(run.values()) for run in runs) / number * MICRO, 1)
-    }
+def tables(data: Data) -> list[Table]:
+    """Those of a run of `python -m bench`; without rows: left out."""
+    return [table for table in (_seconds(data), _targets(data), _processor(data), _peaks(data)) if table.rows]
 
 
-def plot(figures: Figures) -> str:
-    """The ratios to bare as an SVG: a bar each, with the lines of what must be and the goal."""
-    shown = [(name, ratio) for name in TARGETS if (ratio := ratio_to_bare(figures, name))]
-    width, bar, left, top = 640, 28, 90, 46
-    scale = (width - left - 70) / max([4.5, *(ratio for _, ratio in shown)])
-    height = top + len(shown) * (bar + 14) + 16
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-        'font-size="13" role="img">',
-        "<title>Selaras, as a multiple of bare</title>",
-        f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        f'<text x="{left}" y="20" font-weight="bold">Time as a multiple of bare (1 = bare)</text>',
-        f'<text x="{left}" y="37" fill="#555" font-size="11">filled: ours · tick: must · dotted: goal</text>',
-    ]
-    for n, (name, ratio) in enumerate(shown):
-        must, goal = TARGETS[name]
-        y = top + n * (bar + 14)
-        colour = "#2f7d4f" if ratio <= goal else "#c99a2e" if ratio <= must else "#b5443c"
-        parts += [
-            f'<text x="{left - 8}" y="{y + 19}" text-anchor="end">{name}</text>',
-            f'<rect x="{left}" y="{y}" width="{ratio * scale:.1f}" height="{bar}" fill="{colour}"/>',
-            f'<line x1="{left + must * scale:.1f}" x2="{left + must * scale:.1f}" y1="{y - 3}" y2="{y + bar + 3}" '
-            'stroke="#222" stroke-width="2"/>',
-            f'<line x1="{left + goal * scale:.1f}" x2="{left + goal * scale:.1f}" y1="{y - 3}" y2="{y + bar + 3}" '
-            'stroke="#222" stroke-dasharray="2 2"/>',
-            f'<text x="{left + ratio * scale + 6:.1f}" y="{y + 19}">{ratio:.2f}</text>',
+def _seconds(data: Data) -> Table:
+    rows = [
+        [
+            name,
+            *(number(of["median_seconds"].get(who)) for who in WHO),
+            number(of["ratio_to_bare"], 2),
+            ", ".join(f"{who}: {number(s)}" for who, s in of["median_seconds"].items() if who not in WHO),
         ]
-    return "\n".join([*parts, "</svg>", ""])
+        for name, of in data["workloads"].items()
+        if of["median_seconds"]
+    ]  # fmt: skip
+    return Table("Seconds, medians", ("", *WHO, "ours ÷ bare", ""), rows)
+
+
+def _targets(data: Data) -> Table:
+    rows = [
+        [of["name"], f"{number(of['found'], 2)} {of['unit']}", f"{of['must']:g}", _goal(of["goal"]), of["verdict"]]
+        for of in data["targets"]
+        if of["verdict"]
+    ]
+    return Table("Targets: at most", ("", "found", "must", "goal", ""), rows)
+
+
+def _goal(goal: float | None) -> str:
+    return "" if goal is None else f"{goal:g}"
+
+
+def _processor(data: Data) -> Table:
+    rows = [
+        [
+            name,
+            *(_micros(of.get(who, {}).get("all")) for who in WHO),
+            *(_micros(ours.get(p)) for p in PROCESSES),
+            _share(ours),
+        ]
+        for name, workload in data["workloads"].items()
+        if (ours := (of := workload["processor_microseconds_per_record"]).get("ours"))
+    ]
+    headings = ("", *WHO, *PROCESSES.values(), "broker's share")
+    return Table("Processor time, µs per record (medians); from validator on: of ours", headings, rows)
+
+
+def _micros(value: float | None) -> str:
+    return "" if value is None or value < 0.05 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
+def _share(of: Mapping[str, float]) -> str:
+    return f"{of['rabbitmq'] / of['all']:.0%}" if of.get("all") else ""
+
+
+def _peaks(data: Data) -> Table:
+    rows = [
+        [name, *(f"{of['peak_megabytes'][service]:.0f}" for service in SERVICES)]
+        for name, of in data["workloads"].items()
+        if of["peak_megabytes"]
+    ]
+    return Table("Peak memory, MB (the highest of all runs)", ("", *SERVICES), rows)
+
+
+def number(value: float | None, decimals: int | None = None) -> str:
+    """To be read: so many decimals, or about three figures; nothing for None."""
+    if value is None:
+        return ""
+    if decimals is not None:
+        return f"{value:.{decimals}f}" if value >= 0.1 else f"{value:.2g}"
+    return (
+        f"{value:.0f}"
+        if value >= 100
+        else f"{value:.2f}"
+        if value >= 1
+        else f"{value:.3f}"
+        if value >= 0.1
+        else f"{value:.4f}"
+    )
+
+
+def show(shown: Iterable[Table], console: Console) -> None:
+    """On the terminal."""
+    for table in shown:
+        rich = RichTable(title=table.title)
+        for n, heading in enumerate(table.headings):
+            rich.add_column(heading, justify="right" if n else "left")
+        for row in table.rows:
+            colour = {"missed": "red", "must": "green", "goal": "green"}.get(row[-1])
+            rich.add_row(*row, style=colour)
+        console.print(rich)
+
+
+def markdown(table: Table) -> str:
+    """As a table of Markdown, its title as a line above."""
+    lines = [
+        "| " + " | ".join(table.headings) + " |",
+        "|---" + "|--:" * (len(table.headings) - 1) + "|",
+        *("| " + " | ".join(row) + " |" for row in table.rows),
+    ]
+    return "\n".join([f"**{table.title}**", "", *lines])

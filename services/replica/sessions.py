@@ -80,8 +80,10 @@ class Replica:
         async with self.requests.holding(job) as (_, school):
             return school
 
-    async def latest_statement(self, job: Job) -> Stated | None:
-        """The latest statement of central's present life, as far as this site knows it."""
+    async def opening(self, job: Job) -> tuple[School, Stated | None]:
+        """What OPEN says: the school's state, and the latest statement of central's present life, as far as this site
+        knows it.
+        """
         async with self.requests.holding(job) as (transaction, school):
             row = await transaction.row(
                 """
@@ -92,8 +94,9 @@ class Replica:
                 life=school.lineage[-1]["incarnation"] if school.lineage else None,
             )
         if row is None:
-            return None
-        return Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
+            return school, None
+        stated = Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
+        return school, stated
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""

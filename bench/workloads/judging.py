@@ -1,0 +1,38 @@
+"""V: a school of 5,000 records is judged; then one change of it is stored, judged and answered."""
+
+from __future__ import annotations
+
+from bench.records import UNUSED, new_npsn
+from bench.workloads.turns import Turns
+from services.messages import FieldsChange
+from services.replica import judging
+
+
+class Judging:
+    """One school for all runs. All of it: in this process, by the validator's own code on the replica."""
+
+    workloads = ("V all", "V one change")
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._npsn = new_npsn()
+        self._pupils: list[str] = []
+        self._records = 0
+        self._runs = 0
+
+    async def run(self) -> None:
+        """The whole school, then the change of one pupil."""
+        turns, pupils = self._turns, self._turns.size.judged_pupils
+        self._runs += 1
+        if not self._pupils:
+            classes = max(1, pupils // 26)
+            school = await turns.ours.school(self._npsn, pupils=pupils, classes=classes, teachers=classes + 3)
+            self._pupils, self._records = list(school["peserta_didik"]), sum(map(len, school.values()))
+        turns.figures.records |= {"V all": self._records, "V one change": 1}
+        async with turns.ours.stage.replica.transaction() as transaction:
+            await turns.timed(
+                "V all", "ours", lambda: judging.judge(transaction, self._npsn, turns.ours.today), as_validator=True
+            )
+        change = FieldsChange(entity="peserta_didik", record_id=self._pupils[0], fields={"rt": UNUSED + self._runs})
+        await turns.timed("V one change", "ours", lambda: turns.ours.publish(self._npsn, [change]))
+        await turns.ours.has_pending(self._npsn, 1)
