@@ -240,8 +240,8 @@ class Requests:
             await asking.end(transaction, npsn, request_id, kind, "refused", reason, data)
 
     async def unannounced(self, kind: str, npsn: str | None = None, *, request_id: str | None = None) -> list[Ending]:
-        """Ends that nobody was told yet, oldest first: of a school, or of all; with `request_id` the end of that request
-        of the school, told or not.
+        """Ends that nobody was told yet, oldest first: of a school, or of all. With `request_id` the end of that one
+        request of the school, told or not.
         """
         which = "announced_at IS NULL" if request_id is None else "id = :id"
         which += " AND npsn = :npsn" if npsn is not None else ""
