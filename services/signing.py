@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,7 +99,7 @@ class SigningKeys:
         """The `kid` of the key that signs."""
         return str(self._keys[0].kid)
 
-    @property
+    @cached_property
     def public(self) -> PublicKeys:
         """What they are checked with."""
         return PublicKeys([_public(key) for key in self._keys])

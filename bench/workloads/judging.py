@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.records import UNUSED, new_npsn
 from bench.workloads.turns import Turns
 from services.messages import FieldsChange
-from services.replica import judging
+from services.replica import changes, judging
 
 
 class Judging:
@@ -33,6 +33,18 @@ class Judging:
             await turns.timed(
                 "V all", "ours", lambda: judging.judge(transaction, self._npsn, turns.ours.today), as_validator=True
             )
-        change = FieldsChange(entity="peserta_didik", record_id=self._pupils[0], fields={"rt": UNUSED + self._runs})
-        await turns.timed("V one change", "ours", lambda: turns.ours.publish(self._npsn, [change]))
-        await turns.ours.has_pending(self._npsn, 1)
+        for n, (name, who) in enumerate((("V one change", "ours"), ("V one change", "ours, published"))):
+            value = UNUSED + 2 * self._runs + n
+            change = FieldsChange(entity="peserta_didik", record_id=self._pupils[0], fields={"rt": value})
+            if who == "ours":
+                await turns.timed(name, who, lambda change=change: self._store(change), as_validator=True)
+            else:
+                await turns.timed(name, who, lambda change=change: turns.ours.publish(self._npsn, [change]))
+            await turns.ours.has_pending(self._npsn, 1)
+
+    async def _store(self, change: FieldsChange) -> None:
+        """What the validator does with an event, but for taking and answering it."""
+        async with self._turns.ours.stage.replica.transaction() as transaction:
+            await changes.lock(transaction, self._npsn)
+            taken = await changes.take_in(transaction, self._npsn, [change], self._turns.ours.today, "bench")
+        assert len(taken.stored) == 1

@@ -106,8 +106,11 @@ async def write(
         "ids": [w.record_id for w in written],
         "seqs": [w.seq for w in written],
     }
-    superseded = await transaction.rows(
-        """
+    superseded = (
+        []
+        if all(v.version == 0 for v in versions)
+        else await transaction.rows(
+            """
         WITH superseded AS (
             INSERT INTO history
                 (npsn, entity, record_id, version, seq, superseded_seq, text, written_by, written_session, written_at)
@@ -120,9 +123,10 @@ async def write(
         )
         SELECT entity, record_id, text FROM superseded WHERE entity = ANY(CAST(:watched AS text[]))
         """,
-        npsn=school.npsn,
-        watched=sorted(claims.WATCHED),
-        **columns,
+            npsn=school.npsn,
+            watched=sorted(claims.WATCHED),
+            **columns,
+        )
     )
     await transaction.run(
         """

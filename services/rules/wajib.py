@@ -26,7 +26,9 @@ _FORMATS: Mapping[str, Callable[[str], object]] = {
 def _form(spec: FieldSpec) -> Callable[[Any], object]:
     """What tells whether a filled-in value has the field's form; the pattern, where there is one, says more."""
     if spec.type is str:
-        of_text = re.compile(spec.pattern).fullmatch if spec.pattern else _FORMATS.get(spec.format or "", bool)
+        of_text = re.compile(spec.pattern).fullmatch if spec.pattern else _FORMATS.get(spec.format or "")
+        if of_text is None:
+            return lambda value: isinstance(value, str) and value
         return lambda value: isinstance(value, str) and of_text(value)
     low = -INTEGER_LIMIT if spec.minimum is None else spec.minimum
     high = INTEGER_LIMIT if spec.maximum is None else spec.maximum

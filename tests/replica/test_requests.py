@@ -56,11 +56,11 @@ async def complete(replica: Replica, job: Job) -> None:
 
 
 async def test_a_sync_asked_for_while_one_runs_joins_it_and_ends_with_its_outcome(replica: Replica) -> None:
-    assert not await replica.requests.ask(a_wish("event-1"))
+    assert not (await replica.requests.ask(a_wish("event-1"))).joins
     job = await taken(replica)
     await replica.gate(job, incarnation=FIRST_LIFE, session=1)
-    assert await replica.requests.ask(a_wish("event-2"))
-    assert await replica.requests.ask(a_wish("event-3"))
+    assert (await replica.requests.ask(a_wish("event-2"))).joins
+    assert (await replica.requests.ask(a_wish("event-3"))).joins
     await complete(replica, job)
     assert await ends(replica) == dict.fromkeys(("event-1", "event-2", "event-3"), ("completed", None))
     assert await replica.requests.take("sync", "worker") is None
@@ -113,7 +113,7 @@ async def test_a_refusal_is_told_to_those_who_joined_unless_somebody_mended_mean
 async def test_a_request_waits_behind_one_that_waits_for_central(replica: Replica) -> None:
     await replica.requests.ask(a_wish("event-1"))
     await replica.requests.wait(await taken(replica), seconds=3600, unreachable=True)
-    assert await replica.requests.ask(a_wish("event-2"))
+    assert (await replica.requests.ask(a_wish("event-2"))).joins
     assert await replica.requests.take("sync", "worker") is None
 
 
