@@ -100,6 +100,7 @@ class Growing:
 
     async def _run(self) -> dict[str, Any]:
         pushed, push_seconds, push_processor = await self._push()
+        await self._ours.quiet()
         self._meter.start()
         both = [await self._ours.change_and_sync(self._npsn, one) for one in self._changes(self.size.single)]
         single_processor = self._meter.stop().seconds
@@ -118,6 +119,7 @@ class Growing:
     async def _push(self) -> tuple[int, float, Mapping[str, float]]:
         changes = self._changes(self.size.pushed)
         await self._ours.publish(self._npsn, changes)
+        await self._ours.quiet()
         self._meter.start()
         began = time.perf_counter()
         await self._ours.sync(self._npsn)
@@ -141,6 +143,7 @@ class Growing:
 
     async def idle(self) -> dict[str, Any]:
         """What goes on in a second in which nobody does anything."""
+        await self._ours.quiet()
         await asyncio.sleep(self.size.idle_seconds / 4)
         commits, messages = await self._commits(), await self._messages()
         self._meter.start()
