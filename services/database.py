@@ -7,6 +7,7 @@ A connection is held for a whole transaction. What passes by itself (server away
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -98,6 +99,33 @@ class Database:
         """Raises DatabaseAway if the database does not answer."""
         async with self.transaction() as transaction:
             await transaction.value("SELECT 1")
+
+    async def listen(self, channel: str, heard: Callable[[str], None], stopping: asyncio.Event) -> None:
+        """Hand over the payload of every notice on `channel` until told to stop, over a connection of its own.
+
+        A notice may be missed, while there is no connection or through a pooler: whoever listens looks by himself, too.
+        """
+        while not stopping.is_set():
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                await self._listen(channel, heard, stopping)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await stopping.wait()
+
+    async def _listen(self, channel: str, heard: Callable[[str], None], stopping: asyncio.Event) -> None:
+        connection = await asyncpg.connect(
+            driver_url(self.url), timeout=CONNECT_SECONDS, server_settings={"application_name": f"{self._name} listens"}
+        )
+        ended = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _connection: ended.set())
+            await connection.add_listener(channel, lambda _connection, _pid, _channel, payload: heard(str(payload)))
+            waiting = [asyncio.ensure_future(event.wait()) for event in (stopping, ended)]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for one in waiting:
+                one.cancel()
+        finally:
+            connection.terminate()
 
     async def close(self) -> None:
         """Close every connection; whoever uses the database again opens new ones."""

@@ -36,11 +36,13 @@ def diff(entity: str, record_id: str, base_version: int, base: Fields | None, wa
     """The change that makes `wanted` of `base`. Base None: nothing or a tombstone is there. Wanted None: a delete."""
     if wanted is None:
         return Change(entity, record_id, "delete", base_version)
-    before = base or {}
+    if not base:
+        everything = {name: (None, wanted[name]) for name in sorted(wanted) if wanted[name] is not None}
+        return Change(entity, record_id, "put", base_version, everything)
     differing = {}
-    for name in sorted(before.keys() | wanted.keys()):
-        old, new = before.get(name), wanted.get(name)
-        if not same(old, new):
+    for name in sorted(base.keys() | wanted.keys()):
+        old, new = base.get(name), wanted.get(name)
+        if old is not new and not same(old, new):
             differing[name] = (old, new)
     return Change(entity, record_id, "put", base_version, differing)
 

@@ -13,6 +13,7 @@ from services.link.settings import LinkSettings
 from services.link.workers import Run, Workers
 from services.messages import Kind
 from services.metrics import FAILURES, SessionMetrics
+from services.replica import asking
 from services.replica.requests import Requests
 from services.replica.sessions import Replica
 from services.runtime import Service
@@ -71,6 +72,12 @@ def session_service(name: str, settings: LinkSettings, kinds: Mapping[Kind, Run]
 
     service.part(central)
     service.serve(handlers(database, requests, workers), prefetch={})
+
+    def answered(npsn: str) -> None:
+        for of_kind in workers.values():
+            of_kind.answered(npsn)
+
+    service.work(lambda stopping: database.listen(asking.ANSWERED, answered, stopping))
     for of_kind in workers.values():
         service.work(of_kind.work)
     service.scrape(refresh)

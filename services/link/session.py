@@ -8,6 +8,7 @@ Stale    another session is the school's current one: this attempt is over
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -103,17 +104,17 @@ class Progress:
 class Session:
     """One session of one school with central, as central granted it.
 
-    `report` is told how far it is, `count` each record's (entity, verdict); one that came down counts as `received`.
-    `diverged` is told an entity whose digests differ, `mended` how many of its rows were mended, and at which side.
-    `compared` is told that roots were. `keys`: central's, pinned. `jws`: the signed statement, once both sides were
-    proven equal.
+    `report` is told how far it is, `count` what became of records (entity, verdict, number); those that came down count
+    as `received`. `diverged` is told an entity whose digests differ, `mended` how many of its rows were mended, and at
+    which side. `compared` is told that roots were. `keys`: central's, pinned. `jws`: the signed statement, once both
+    sides were proven equal.
     """
 
     job: Job
     central: Channel
     replica: Replica
     report: Callable[[Progress], Awaitable[None]]
-    count: Callable[[str, str], None]
+    count: Callable[[str, str, int], None]
     diverged: Callable[[str], None]
     mended: Callable[[str, Literal["site", "central"], int], None]
     keys: PublicKeys | None = None
@@ -136,13 +137,13 @@ class Session:
 
     async def open(self) -> SessionPage:
         """OPEN, and take central's lineage; the first page. Raises Refused, Waiting, CentralAway."""
-        granted = await self.granted((await self.replica.school(self.job)).cursor)
-        await self.replica.begin(self.job, granted.lineage)
-        return granted.page
+        return (await self.granted()).page
 
-    async def granted(self, cursor: int) -> SessionGranted:
-        """OPEN, and nothing more. Raises Refused, Waiting, CentralAway."""
-        school = await self.replica.school(self.job)
+    async def granted(self, cursor: int | None = None) -> SessionGranted:
+        """OPEN, by default from where the school stands, and take central's lineage, or with a `cursor` nothing more.
+        Raises Refused, Waiting, CentralAway.
+        """
+        school, stated = await self.replica.opening(self.job)
         granted = await self.ask(
             "open",
             SessionOpen(
@@ -152,12 +153,12 @@ class Session:
                 oldest_protocol_version=OLDEST_PROTOCOL_VERSION,
                 rules_version=RULES_VERSION,
                 lineage=[LineageEntry.model_validate(entry) for entry in school.lineage],
-                cursor=cursor,
+                cursor=school.cursor if cursor is None else cursor,
                 highest_seq=school.highest_seq,
                 marks=school.marks,
                 clock=wire.now_text(),
                 actor=self.job.actor,
-                statement=await self.replica.latest_statement(self.job),
+                statement=stated,
             ),
         )
         if isinstance(granted, SessionWait):
@@ -170,24 +171,34 @@ class Session:
         self.batch_records = granted.limits.records
         self.batch_bytes = granted.limits.bytes
         self.as_of = granted.as_of
+        if cursor is None and [entry.model_dump() for entry in granted.lineage] != school.lineage:
+            await self.replica.begin(self.job, granted.lineage)
         return granted
 
     async def fetch(self, page: SessionPage, *, first: bool) -> None:
-        """Take in `page` and all that follow it.
+        """Take in `page` and all that follow it; central reads the next while the site stores this one.
 
         `first`: this is the session's first FETCH, which settles what is in doubt.
         """
-        while True:
-            self.progress.to_receive = max(self.progress.to_receive, self.progress.received + len(page.rows))
-            self.progress.received += await self.replica.absorb_page(self.job, page, clear_doubt=first)
-            self.cursor = page.cursor
-            for row in page.rows:
-                self.count(row.entity, "received")
-            if page.rows:
-                await self.report(self.progress)
-            if page.complete:
-                return
-            page = await self.fetch_one(page.cursor)
+        following: asyncio.Task[SessionPage] | None = None
+        try:
+            while True:
+                if not page.complete:
+                    following = asyncio.create_task(self.fetch_one(page.cursor))
+                self.progress.to_receive = max(self.progress.to_receive, self.progress.received + len(page.rows))
+                self.progress.received += await self.replica.absorb_page(self.job, page, clear_doubt=first)
+                self.cursor = page.cursor
+                for entity, number in Counter(row.entity for row in page.rows).items():
+                    self.count(entity, "received", number)
+                if page.rows:
+                    await self.report(self.progress)
+                if following is None:
+                    return
+                page, following = await following, None
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
 
     async def fetch_one(self, cursor: int) -> SessionPage:
         """FETCH: the page after `cursor`. Raises Stale, CentralAway."""

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import random
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -72,33 +73,46 @@ class Workers:
         self._keys = keys
         self._holder = secrets.token_hex(8)
         self._wake = asyncio.Event()
+        self._told: dict[str, asyncio.Task[None]] = {}
+        self._expecting: set[str] = set()
 
     def wake(self) -> None:
         """There is a new request: do not wait for the sweep."""
         self._wake.set()
 
+    def answered(self, npsn: str) -> None:
+        """The validator has answered an event of this school: a request may have waited for that."""
+        if npsn in self._expecting:
+            self._wake.set()
+
     async def work(self, stopping: asyncio.Event) -> None:
         """Answer requests until told to stop; sessions under way are then given a moment, and taken up again later."""
         running: set[asyncio.Task[None]] = set()
         stop = asyncio.create_task(stopping.wait())
+        swept = -SWEEP_SECONDS
         try:
             while not stopping.is_set():
+                self._wake.clear()
                 try:
-                    await self._refuse_overdue()
+                    if time.monotonic() >= swept + SWEEP_SECONDS:
+                        swept = time.monotonic()
+                        await self._refuse_overdue()
+                        await self._announce_ends()
                     while len(running) < self._number and (job := await self._requests.take(self.kind, self._holder)):
+                        self._expecting.discard(job.npsn)
                         task = asyncio.create_task(self._answer(job))
                         running.add(task)
                         task.add_done_callback(running.discard)
                         task.add_done_callback(lambda _task: self._wake.set())
-                    await self._announce_ends()
                 except (Transient, PublishRefused) as error:
                     log.warning("workers wait", extra={"kind": self.kind, "error": type(error).__name__})
-                self._wake.clear()
                 wake = asyncio.create_task(self._wake.wait())
                 await asyncio.wait([stop, wake], timeout=SWEEP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 wake.cancel()
             if running:
                 await asyncio.wait(running)
+            if self._told:
+                await asyncio.wait([*self._told.values()])
         finally:
             stop.cancel()
             for task in running:
@@ -107,11 +121,13 @@ class Workers:
     async def accept(self, wanted: Wanted, refused: Problem | None) -> None:
         """Store a request and wake a worker; one that is `refused`, or has ended before, is announced at once."""
         cause = Cause(source=wanted.source, id=wanted.event_id)
+        if wanted.after:
+            self._expecting.add(wanted.npsn)
         ending = None if refused is None else (refused.code, self._refusal(cause, refused))
         joins = await self._requests.ask(wanted, after_seconds=self._after_seconds, refused=ending)
         if joins and self.kind == "sync":
             logs.add(code="SYN-13")
-            await self._say_waiting(wanted.npsn, cause, problem("SYN-13"))
+            self._say_waiting(wanted.npsn, cause, problem("SYN-13"))
         await self.announce_end(wanted.npsn, wanted.id)
         self.wake()
 
@@ -126,7 +142,7 @@ class Workers:
 
     async def announce_end(self, npsn: str, request_id: str) -> None:
         """Announce the end of one request, if it has ended: its message came again."""
-        for ending in await self._requests.unannounced(self.kind, (npsn, request_id)):
+        for ending in await self._requests.unannounced(self.kind, npsn, request_id=request_id):
             await self._announce(ending)
 
     async def _answer(self, job: Job) -> None:
@@ -143,9 +159,9 @@ class Workers:
         log.info("session begun")
         heartbeat = asyncio.create_task(self._keep_lease(job))
         try:
-            await self._tell(job.npsn, "started", cause=job.cause, kind=self.kind, attempt=job.attempt)
+            self._tell(job.npsn, "started", cause=job.cause, kind=self.kind, attempt=job.attempt)
             await self._conclude(job)
-            await self._announce_ends()
+            await self._announce_ends(job.npsn)
         except asyncio.CancelledError:
             with contextlib.suppress(LeaseLost, DatabaseAway):
                 await self._requests.wait(job, seconds=0)  # another worker may go on at once
@@ -190,7 +206,7 @@ class Workers:
                 await self._wait(job, _pause(job.replaced + 1), "replaced", replaced=True)
         except Waiting as told:
             await self._wait(job, told.seconds, "waiting_slot", code=told.problem.code, slot=told.problem)
-            await self._say_waiting(job.npsn, job.cause, told.problem)
+            self._say_waiting(job.npsn, job.cause, told.problem)
         except CentralAway:
             await self._wait_for_central(job)
         except (DatabaseAway, LeaseLost):
@@ -220,18 +236,18 @@ class Workers:
             since=since.isoformat(timespec="seconds"),
             retry_at=(now + timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         )
-        await self._say_waiting(job.npsn, job.cause, why)
+        self._say_waiting(job.npsn, job.cause, why)
 
-    async def _say_waiting(self, npsn: str, cause: Cause, why: Problem) -> None:
+    def _say_waiting(self, npsn: str, cause: Cause, why: Problem) -> None:
         nothing = {"received": 0, "to_receive": 0, "sent": 0, "to_send": 0}
-        await self._tell(npsn, "progressed", cause=cause, kind=self.kind, waiting=why, **nothing)
+        self._tell(npsn, "progressed", cause=cause, kind=self.kind, waiting=why, **nothing)
 
     async def _report(self, job: Job, done: Progress) -> None:
         await self._requests.progress(job, vars(done))
-        await self._tell(job.npsn, "progressed", cause=job.cause, kind=self.kind, **vars(done))
+        self._tell(job.npsn, "progressed", cause=job.cause, kind=self.kind, **vars(done))
 
-    def _count(self, entity: str, verdict: str) -> None:
-        self._metrics.records.labels(self._metrics.site, self.kind, entity, verdict).inc()
+    def _count(self, entity: str, verdict: str, number: int) -> None:
+        self._metrics.records.labels(self._metrics.site, self.kind, entity, verdict).inc(number)
 
     async def _keep_lease(self, job: Job) -> None:
         """Put off the lease's expiry while the session lives; a lost lease shows at the session's next transaction."""
@@ -240,8 +256,9 @@ class Workers:
             with contextlib.suppress(DatabaseAway):
                 await self._requests.keep_lease(job)
 
-    async def _announce_ends(self) -> None:
-        for ending in await self._requests.unannounced(self.kind):
+    async def _announce_ends(self, npsn: str | None = None) -> None:
+        """Announce what has ended and was not announced: of one school, or what others have left."""
+        for ending in await self._requests.unannounced(self.kind, npsn):
             await self._announce(ending)
 
     async def _announce(self, ending: Ending) -> None:
@@ -254,6 +271,8 @@ class Workers:
             logs.about(correlation=correlation, **named),
             tracing.span(f"announce {self.kind}", parent=ending.traceparent),
         ):
+            if ending.npsn in self._told:  # what was said on the way comes before the end
+                await asyncio.wait([self._told[ending.npsn]])
             await self._publish(ending.npsn, stage, message, event_id=f"{ending.id}-end")
             is_first = await self._requests.announced(ending)
             if is_first:
@@ -262,10 +281,20 @@ class Workers:
             self._metrics.completed.labels(self._metrics.site, self.kind, ending.outcome).inc()
             self._metrics.duration.labels(self._metrics.site, self.kind, ending.outcome).observe(ending.seconds)
 
-    async def _tell(self, npsn: str, stage: str, **data: Any) -> None:
-        """Say how it goes. Nothing depends on it, so a broker that is away does not stop the session."""
+    def _tell(self, npsn: str, stage: str, **data: Any) -> None:
+        """Say how it goes, in order. Nothing depends on it: the session waits for no confirm, nor does a broker that is
+        away stop it.
+        """
+        before = self._told.get(npsn)
+        task = asyncio.create_task(self._say(before, npsn, stage, self._message(stage, **data)))
+        self._told[npsn] = task
+        task.add_done_callback(lambda done: self._told.pop(npsn) if self._told.get(npsn) is done else None)
+
+    async def _say(self, before: asyncio.Task[None] | None, npsn: str, stage: str, message: Message) -> None:
+        if before is not None:
+            await asyncio.wait([before])
         try:
-            await self._publish(npsn, stage, self._message(stage, **data), event_id=wire.new_id())
+            await self._publish(npsn, stage, message, event_id=wire.new_id())
         except (Transient, PublishRefused) as error:
             log.debug("not told", extra={"error": type(error).__name__})
 

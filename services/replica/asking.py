@@ -14,6 +14,9 @@ from typing import Any
 from services.database import Database, Transaction, to_json
 from services.messages import Cause
 
+ANSWERED = "selaras_answered"
+"""Notices that an operator's event of the school in the payload was answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -105,6 +108,11 @@ async def joins(transaction: Transaction, wanted: Wanted) -> bool:
             id=wanted.id,
         )
     )
+
+
+async def say_answered(transaction: Transaction, npsn: str) -> None:
+    """With the commit, tell whoever listens that an event of the school was answered: a request may wait for it."""
+    await transaction.run("SELECT pg_notify(:channel, :npsn)", channel=ANSWERED, npsn=npsn)
 
 
 async def overdue(database: Database, kind: str) -> list[Overdue]:

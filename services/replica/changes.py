@@ -15,7 +15,7 @@ from services.messages import Counts, DecidedConflict, FieldsChange, Rejected, S
 from services.replica import conflicts, records
 from services.replica.choosing import choose
 from services.replica.deciding import SHOWN_NAME_LENGTH, Decision, decide, referred, touched
-from services.replica.judging import Verdict, current
+from services.replica.judging import Verdict, current, follow
 from services.replica.records import Key
 
 
@@ -66,7 +66,9 @@ async def _store(
         await records.write(transaction, npsn, decision.records)
         await records.drop_refusals(transaction, npsn)
         await records.touch(transaction, npsn)
-    verdict = await current(transaction, npsn, today)
+        verdict = await follow(transaction, npsn, held, decision.records, today)
+    else:
+        verdict = await current(transaction, npsn, today)
     return _taken_in(given, decision, verdict, await counts(transaction, npsn, verdict))
 
 

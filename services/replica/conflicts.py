@@ -71,7 +71,7 @@ async def waiting(transaction: Transaction, npsn: str) -> list[OpenConflict]:
     return [
         conflict
         for (entity, record_id), record in (await records.in_conflict(transaction, npsn)).items()
-        for conflict in _of_record(entity, record_id, record)
+        for conflict in of_record(entity, record_id, record)
     ]
 
 
@@ -119,8 +119,10 @@ async def read(database: Database, npsn: str, *, logged: bool) -> Sequence[OpenC
         return await log(transaction, npsn) if logged else await waiting(transaction, npsn)
 
 
-def _of_record(entity: str, record_id: str, record: Replicated) -> list[OpenConflict]:
-    assert record.conflict is not None
+def of_record(entity: str, record_id: str, record: Replicated) -> list[OpenConflict]:
+    """The conflicts of one record that wait for a person."""
+    if record.conflict is None:
+        return []
     mine, theirs = record.data, record.base.fields
     if record.conflict.whole:
         may = choices(entity, record, WHOLE)

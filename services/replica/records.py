@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.database import Transaction, columns, from_json, to_json
 from services.entities import INTEGER_LIMIT
@@ -21,6 +21,13 @@ Key = tuple[str, str]
 """(entity, record_id)."""
 School = dict[str, dict[str, dict[str, Any]]]
 """entity → record_id → fields: a school as its operators see it."""
+
+
+class Shown(NamedTuple):
+    """Did a record's data change with what central shows, and what were they before (text; None: no record)."""
+
+    changed: bool
+    before: str | None
 
 
 NOTHING = Replicated(Base(0, 0, None), None)
@@ -113,9 +120,9 @@ async def take_as_sent(transaction: Transaction, npsn: str, answered: Mapping[Ke
 
 async def take_as_shown(
     transaction: Transaction, npsn: str, shown: Mapping[Key, tuple[int, int, str | None]]
-) -> tuple[set[Key], bool]:
+) -> dict[Key, Shown]:
     """Central shows these records in this (version, seq, text): that becomes base and data of those of which the site
-    has no word of its own. Which they are, and whether the data of any changed.
+    has no word of its own. Which they are.
     """
     keys = list(shown)
     rows = await transaction.rows(
@@ -126,7 +133,7 @@ async def take_as_shown(
                 AS given (entity, record_id, version, seq, text)
         ),
         untouched AS (
-            SELECT given.*, r.data IS DISTINCT FROM given.text AS changed
+            SELECT given.*, r.data IS DISTINCT FROM given.text AS changed, r.data AS before
             FROM given LEFT JOIN record r
               ON r.npsn = :npsn AND r.entity = given.entity AND r.record_id = given.record_id
             WHERE r.npsn IS NULL
@@ -138,7 +145,7 @@ async def take_as_shown(
             ON CONFLICT (npsn, entity, record_id) DO UPDATE SET base_version = excluded.base_version,
                 base_seq = excluded.base_seq, base = excluded.base, data = excluded.data, changed_at = now()
         )
-        SELECT entity, record_id, changed FROM untouched
+        SELECT entity, record_id, changed, CASE WHEN changed THEN before END AS before FROM untouched
         """,
         npsn=npsn,
         **_arrays(keys),
@@ -146,7 +153,7 @@ async def take_as_shown(
         seqs=[seq for _, seq, _ in shown.values()],
         texts=[text for _, _, text in shown.values()],
     )
-    return {(row.entity, row.record_id) for row in rows}, any(row.changed for row in rows)
+    return {(row.entity, row.record_id): Shown(row.changed, row.before) for row in rows}
 
 
 async def sent(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
@@ -189,14 +196,17 @@ async def write(transaction: Transaction, npsn: str, records: Mapping[Key, Repli
     return any(row.refused for row in went)
 
 
-async def refused(transaction: Transaction, npsn: str) -> dict[Key, list[Problem]]:
-    """Central's findings with each pending record that it refused last, by entity and record."""
+async def refused(transaction: Transaction, npsn: str, keys: Iterable[Key] | None = None) -> dict[Key, list[Problem]]:
+    """Central's findings with each pending record that it refused last (of `keys`), by entity and record."""
+    some = None if keys is None else _arrays(list(keys))
     rows = await transaction.rows(
-        """
+        f"""
         SELECT entity, record_id, refusal FROM record
-        WHERE npsn = :npsn AND pending AND refusal IS NOT NULL ORDER BY entity, record_id
-        """,
+        WHERE npsn = :npsn AND pending AND refusal IS NOT NULL {"" if some is None else _AMONG}
+        ORDER BY entity, record_id
+        """,  # noqa: S608  a condition of ours
         npsn=npsn,
+        **(some or {}),
     )
     return {(r.entity, r.record_id): [Problem.model_validate(one) for one in from_json(r.refusal)] for r in rows}
 
@@ -312,6 +322,7 @@ async def count_pending(transaction: Transaction, npsn: str) -> int:
     return int(await transaction.value("SELECT count(*) FROM record WHERE npsn = :npsn AND pending", npsn=npsn))
 
 
+_AMONG = "AND (entity, record_id) IN (SELECT * FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[])))"
 _SELECTED = "r.entity, r.record_id, r.base_version, r.base_seq, r.base, r.data, r.is_sent, r.sent, r.conflict"
 _COLUMNS = ("entity", "record_id", "base_version", "base_seq", "base", "data", "is_sent", "sent", "conflict")
 

@@ -239,17 +239,21 @@ class Requests:
         async with self.database.transaction() as transaction:
             await asking.end(transaction, npsn, request_id, kind, "refused", reason, data)
 
-    async def unannounced(self, kind: str, request: tuple[str, str] | None = None) -> list[Ending]:
-        """Ends that nobody was told yet, oldest first; with `request` (npsn, id) that one, told or not."""
-        condition = "npsn = :npsn AND id = :id" if request else "announced_at IS NULL"
+    async def unannounced(self, kind: str, npsn: str | None = None, *, request_id: str | None = None) -> list[Ending]:
+        """Ends that nobody was told yet, oldest first: of a school, or of all. With `request_id` the end of that one
+        request of the school, told or not.
+        """
+        which = "announced_at IS NULL" if request_id is None else "id = :id"
+        which += " AND npsn = :npsn" if npsn is not None else ""
+        named = {name: value for name, value in (("npsn", npsn), ("id", request_id)) if value is not None}
         async with self.database.transaction() as transaction:
             rows = await transaction.rows(
                 f"""
                 SELECT npsn, id, kind, outcome, reason, ending, extract(epoch FROM ended_at - asked_at) AS seconds,
                        correlation, traceparent
-                FROM session WHERE kind = :kind AND ended_at IS NOT NULL AND {condition} ORDER BY ended_at LIMIT 100
-                """,  # noqa: S608  one of the two literals above
-                kind=kind, **({"npsn": request[0], "id": request[1]} if request else {}),
+                FROM session WHERE kind = :kind AND ended_at IS NOT NULL AND {which} ORDER BY ended_at LIMIT 100
+                """,  # noqa: S608  of the literals above
+                kind=kind, **named,
             )  # fmt: skip
         return [
             Ending(

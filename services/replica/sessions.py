@@ -17,6 +17,7 @@ from services.entities import SPECS
 from services.errors import CATALOGUE
 from services.exchange import canonical
 from services.exchange.absorb import Base, Overruled, Replicated, absorb, clear_sent
+from services.exchange.canonical import NotCanonical
 from services.exchange.change import Change, diff, push_order
 from services.exchange.digest import root as root_of
 from services.exchange.merge import expected
@@ -80,8 +81,10 @@ class Replica:
         async with self.requests.holding(job) as (_, school):
             return school
 
-    async def latest_statement(self, job: Job) -> Stated | None:
-        """The latest statement of central's present life, as far as this site knows it."""
+    async def opening(self, job: Job) -> tuple[School, Stated | None]:
+        """What OPEN says: the school's state, and the latest statement of central's present life, as far as this site
+        knows it.
+        """
         async with self.requests.holding(job) as (transaction, school):
             row = await transaction.row(
                 """
@@ -92,8 +95,9 @@ class Replica:
                 life=school.lineage[-1]["incarnation"] if school.lineage else None,
             )
         if row is None:
-            return None
-        return Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
+            return school, None
+        stated = Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
+        return school, stated
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""
@@ -113,20 +117,26 @@ class Replica:
         async with self.requests.holding(job) as (transaction, school):
             self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
             shown = {(row.entity, row.record_id): row for row in page.rows}
-            taken, changed = await _take_as_shown(transaction, job.npsn, shown)
-            held = await records.read(transaction, job.npsn, shown.keys() - taken)
+            taken = await _take_as_shown(transaction, job.npsn, shown)
+            held = await records.read(transaction, job.npsn, shown.keys() - taken.keys())
             theirs = {key: _shown(row, held.get(key)) for key, row in shown.items() if key not in taken}
-            changed = await _absorb(transaction, job.npsn, theirs, held) or changed
-            if clear_doubt and page.complete:
-                changed = await _clear_doubt(transaction, job.npsn) or changed
+            absorbed = await _absorb(transaction, job.npsn, theirs, held)
+            changed = absorbed.changed or any(one.changed for one in taken.values())
+            went = clear_doubt and page.complete and await _clear_doubt(transaction, job.npsn)
             await transaction.run(
                 """
                 UPDATE school SET cursor = :cursor, highest_seq = greatest(highest_seq, :head),
                     settled = CASE WHEN :complete THEN :cursor ELSE settled END, revision = revision + :changed
                 WHERE npsn = :npsn
                 """,
-                npsn=job.npsn, cursor=page.cursor, head=page.head_seq, complete=page.complete, changed=int(changed),
+                npsn=job.npsn, cursor=page.cursor, head=page.head_seq, complete=page.complete,
+                changed=int(changed or went),
             )  # fmt: skip
+            if changed and page.complete and not went:  # of more pages, or older ones, all is judged at once, later
+                before, after = _moved(shown, taken)
+                await judging.follow(
+                    transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
+                )
         return len(page.rows)
 
     async def look(self, job: Job) -> Gate:
@@ -180,7 +190,7 @@ class Replica:
                 UPDATE school SET highest_seq = greatest(highest_seq, :head), revision = revision + :changed
                 WHERE npsn = :npsn
                 """,
-                npsn=job.npsn, head=head_seq, changed=int(absorbed or refused),
+                npsn=job.npsn, head=head_seq, changed=int(absorbed.changed or refused),
             )  # fmt: skip
 
     async def standing(self, job: Job) -> Standing:
@@ -260,15 +270,46 @@ async def digests(transaction: Transaction, npsn: str) -> dict[str, tuple[int, b
     return {r.entity: (r.n, bytes(r.digest)) for r in rows}
 
 
-async def _take_as_shown(transaction: Transaction, npsn: str, shown: Mapping[Key, PageRow]) -> tuple[set[Key], bool]:
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Records after they were merged with what central holds; did data, a mark or a refusal change?"""
+
+    after: Mapping[Key, Replicated]
+    changed: bool
+
+
+async def _take_as_shown(transaction: Transaction, npsn: str, shown: Mapping[Key, PageRow]) -> dict[Key, records.Shown]:
     """Most of a page, as `absorb` would decide it (its rule 2: nobody has typed), without a record being looked at."""
     for row in shown.values():
         _fields(row.text)  # raises NotCanonical: what is no record is not taken for one
     if not shown:
-        return set(), False
+        return {}
     return await records.take_as_shown(
         transaction, npsn, {key: (row.version, row.seq, row.text) for key, row in shown.items()}
     )
+
+
+def _moved(
+    shown: Mapping[Key, PageRow], taken: Mapping[Key, records.Shown]
+) -> tuple[dict[Key, Replicated], dict[Key, Replicated]]:
+    """The records whose data changed as they were taken, before and after."""
+    before, after = {}, {}
+    for key, was in taken.items():
+        if was.changed:
+            row = shown[key]
+            fields = _fields(row.text)
+            after[key] = Replicated(Base(row.version, row.seq, fields), fields)
+            if was.before is not None:
+                before[key] = Replicated(Base(0, 0, None), _readable(was.before))
+    return before, after
+
+
+def _readable(text: str) -> dict[str, Any]:
+    """What a hand made unreadable was judged as nothing."""
+    try:
+        return canonical.decode(text)
+    except NotCanonical:
+        return {}
 
 
 async def _take_as_sent(transaction: Transaction, npsn: str, verdicts: Mapping[Key, RecordVerdict]) -> set[Key]:
@@ -283,10 +324,10 @@ async def _take_as_sent(transaction: Transaction, npsn: str, verdicts: Mapping[K
 
 async def _absorb(
     transaction: Transaction, npsn: str, theirs: Mapping[Key, Sequence[Base]], held: Mapping[Key, Replicated]
-) -> bool:
-    """Merge what central holds, version by version, into the records. Did data, a mark or a refusal change?"""
+) -> Merged:
+    """Merge what central holds, version by version, into the records."""
     if not theirs:
-        return False
+        return Merged({}, changed=False)
     after: dict[Key, Replicated] = {}
     overruled: list[tuple[Key, Overruled, int]] = []
     changed = False
@@ -301,7 +342,7 @@ async def _absorb(
     went = await records.write(transaction, npsn, after)
     await records.log_overruled(transaction, npsn, overruled)
     dropped = await records.drop_refusals(transaction, npsn)
-    return changed or went or dropped > 0
+    return Merged(after, changed or went or dropped > 0)
 
 
 def _shown(row: PageRow, held: Replicated | None) -> list[Base]:

@@ -9,8 +9,9 @@ from services.entities.channels import DINAS
 from services.rules import reading
 from services.rules.catalogue import Severity
 from services.rules.findings import Finding, Record, RecordRules
+from services.rules.reads import ID, Others, SchoolRules, reads
 from services.rules.reference import CIVIL_SERVANTS, STAFF_AGE
-from services.rules.school import School, SchoolRules
+from services.rules.school import School
 
 
 def gtk_01_name(person: Record) -> Iterator[Finding]:
@@ -56,6 +57,7 @@ def gtk_08_age(person: Record) -> Iterator[Finding]:
         yield person.finding("GTK-08", "tanggal_lahir", usia=str(age))
 
 
+@reads("GTK-09", others=(Others(ID, "ptk_terdaftar", "ptk_id", ("tahun_ajaran_id", "jenis_keluar_id")),))
 def gtk_09_assigned(person: Record, school: School) -> Iterator[Finding]:
     """Who works here has an assignment this school year. Who is new waits for central, and must be sent to get one."""
     if school.is_assigned_this_year(person.record_id) or school.has_ended_duty(person.record_id):

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.rules.findings import Finding, Record, RecordRules, number_of, text_of
+from services.rules.reads import ID, Others, SchoolRules, reads
 from services.rules.reference import WEEKLY_HOURS_LIMIT, bentuk
 from services.rules.rombel import is_regular
-from services.rules.school import School, SchoolRules
+from services.rules.school import School
+
+LESSONS = Others(ID, "pembelajaran", "ptk_terdaftar_id", ("semester_id", "jam_mengajar_per_minggu"))
+ASSIGNMENT = Others("ptk_terdaftar_id", "ptk_terdaftar", ID, ("jenis_keluar_id", "tahun_ajaran_id"))
 
 
+@reads(
+    "PBL-01",
+    "jenis_rombel",
+    "semester_id",
+    others=(Others(ID, "pembelajaran", "rombongan_belajar_id", ("semester_id",)),),
+)
 def pbl_01_class_is_taught(group: Record, school: School) -> Iterator[Finding]:
     """Somebody teaches each class, where the kind of school has a weekly grid (PAUD has none)."""
     if (
@@ -21,6 +31,7 @@ def pbl_01_class_is_taught(group: Record, school: School) -> Iterator[Finding]:
         yield group.finding("PBL-01", None)
 
 
+@reads("PBL-04", others=(Others(ID, "ptk_terdaftar", "ptk_id", then=(LESSONS,)),))
 def pbl_04_hours(person: Record, school: School) -> Iterator[Finding]:
     """Nobody teaches all week."""
     hours = school.hours(person.record_id)
@@ -28,6 +39,7 @@ def pbl_04_hours(person: Record, school: School) -> Iterator[Finding]:
         yield person.finding("PBL-04", None, jam=str(hours))
 
 
+@reads("PBL-05", "semester_id", others=(ASSIGNMENT,))
 def pbl_05_teacher_on_duty(lesson: Record, school: School) -> Iterator[Finding]:
     """The teacher's assignment is of this school year and has not ended."""
     assignment = school.table("ptk_terdaftar").get(lesson.text("ptk_terdaftar_id"))

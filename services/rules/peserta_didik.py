@@ -6,8 +6,16 @@ from collections.abc import Iterator
 
 from services.rules import reading
 from services.rules.findings import Finding, Record, RecordRules
+from services.rules.reads import ID, Others, SchoolRules, reads
 from services.rules.reference import INDONESIAN, RELIGIONS, bentuk
-from services.rules.school import School, SchoolRules
+from services.rules.school import School
+
+REGISTRATIONS = Others(ID, "registrasi_peserta_didik", "peserta_didik_id", ("jenis_keluar_id",))
+
+
+def _places(*of_class: str) -> Others:
+    group = Others("rombongan_belajar_id", "rombongan_belajar", ID, ("semester_id", "jenis_rombel", *of_class))
+    return Others(ID, "anggota_rombel", "peserta_didik_id", then=(group,))
 
 
 def pd_01_name(student: Record) -> Iterator[Finding]:
@@ -56,6 +64,7 @@ def pd_06_nik_fits(student: Record) -> Iterator[Finding]:
         yield student.finding("PD-06", "nik")
 
 
+@reads("PD-07", others=(Others("nik", "peserta_didik", "nik", ("nama",), (REGISTRATIONS,)),))
 def pd_07_same_nik(student: Record, school: School) -> Iterator[Finding]:
     """Two students do not share a NIK."""
     if others := school.others_with_nik(student):
@@ -69,6 +78,7 @@ def pd_09_nisn(student: Record) -> Iterator[Finding]:
         yield student.finding("PD-09", "nisn")
 
 
+@reads("PD-10", others=(Others("nisn", "peserta_didik", "nisn", ("nama",), (REGISTRATIONS,)),))
 def pd_10_same_nisn(student: Record, school: School) -> Iterator[Finding]:
     """Two students do not share a NISN."""
     if others := school.others_with_nisn(student):
@@ -97,6 +107,7 @@ def pd_13_birth_date(student: Record) -> Iterator[Finding]:
         yield student.finding("PD-13", "tanggal_lahir")
 
 
+@reads("PD-17", "tanggal_lahir", others=(REGISTRATIONS,))
 def pd_17_age(student: Record, school: School) -> Iterator[Finding]:
     """A registered student's age is one that BOSP counts. Who has left grows older unremarked."""
     window = bentuk(school.context.bentuk_pendidikan_id).ages_in_months
@@ -108,24 +119,35 @@ def pd_17_age(student: Record, school: School) -> Iterator[Finding]:
         yield student.finding("PD-17", "tanggal_lahir", usia=str(age // 12))
 
 
+@reads("PD-18", others=(Others(ID, "registrasi_peserta_didik", "peserta_didik_id"),))
 def pd_18_registered(student: Record, school: School) -> Iterator[Finding]:
     """A student is enrolled."""
     if not school.is_registered(student.record_id):
         yield student.finding("PD-18", None)
 
 
+@reads("PD-19", others=(REGISTRATIONS, _places()))
 def pd_19_in_a_class(student: Record, school: School) -> Iterator[Finding]:
     """A student who is here sits in a class."""
     if school.is_active(student.record_id) and not school.places_of(student.record_id):
         yield student.finding("PD-19", None)
 
 
+@reads("PD-20", others=(_places("nama"),))
 def pd_20_in_one_class(student: Record, school: School) -> Iterator[Finding]:
     """A student sits in one class."""
     if len(school.places_of(student.record_id)) > 1:
         yield student.finding("PD-20", None, rombel=school.names_of_places(student.record_id))
 
 
+@reads(
+    "PD-21",
+    others=(
+        Others("peserta_didik_id", "peserta_didik", ID, ("nama",)),
+        Others("peserta_didik_id", "registrasi_peserta_didik", "peserta_didik_id", ("jenis_keluar_id",)),
+        Others("rombongan_belajar_id", "rombongan_belajar", ID, ("semester_id", "nama")),
+    ),
+)
 def pd_21_left_but_member(member: Record, school: School) -> Iterator[Finding]:
     """Who has left is in no class group of this semester."""
     student, group = member.text("peserta_didik_id"), member.text("rombongan_belajar_id")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from services.entities import SPECS
 from services.entities.residu import OPEN
 from services.rules.catalogue import Severity
-from services.rules.findings import Finding, Record, RecordRules
-from services.rules.school import School, SchoolRules
+from services.rules.findings import Finding, Record
+from services.rules.school import School
 
 
 def central_found(residu: Record, school: School) -> Iterator[Finding]:
@@ -24,7 +24,3 @@ def central_found(residu: Record, school: School) -> Iterator[Finding]:
         severity=Severity.WARNING,
         sekolah=residu.text("sekolah_lain"),
     )
-
-
-RECORD_RULES: RecordRules = {}
-SCHOOL_RULES: SchoolRules = {"residu": (central_found,)}

@@ -6,11 +6,11 @@ Classes, places in them and teaching count for the active semester only: those o
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 
 from services.entities import CONFIRMED, Fields, natural_key
-from services.rules.findings import Context, Finding, Record, number_of, text_of
+from services.rules.findings import Context, Record, number_of, text_of
 from services.rules.reading import is_possible_nik
 from services.rules.reference import REGULAR_CLASS, active_semester, school_year
 
@@ -69,7 +69,7 @@ class School:
         for class_id, fields in self.table("rombongan_belajar").items():
             if text_of(fields, "semester_id") == self.semester:
                 self._classes[class_id] = fields
-                self._named[_class_name(fields)] += 1
+                self._named[class_name(fields)] += 1
         self._members: Counter[str] = Counter()
         self._places: dict[str, list[str]] = defaultdict(list)
         for fields in self.table("anggota_rombel").values():
@@ -159,7 +159,7 @@ class School:
 
     def namesakes(self, group: Record) -> int:
         """How many class groups of this semester bear this one's name and kind, itself included."""
-        return self._named[_class_name(group.fields)] if group.text("nama") else 0
+        return self._named[class_name(group.fields)] if group.text("nama") else 0
 
     def hours(self, person: str) -> int:
         """The weekly hours a member of staff teaches here this semester."""
@@ -186,14 +186,8 @@ class School:
         return bool(self.table(entity).get(person, {}).get(CONFIRMED))
 
 
-SchoolRule = Callable[[Record, School], Iterator[Finding]]
-"""A rule that needs the rest of the school too."""
-
-SchoolRules = Mapping[str, tuple[SchoolRule, ...]]
-"""A tab's rules of that kind, by entity."""
-
-
-def _class_name(fields: Fields) -> tuple[str, int | None]:
+def class_name(fields: Fields) -> tuple[str, int | None]:
+    """A class group's name and kind, as they are compared."""
     return " ".join(text_of(fields, "nama").split()).casefold(), number_of(fields, "jenis_rombel")
 
 

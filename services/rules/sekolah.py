@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from services.rules.findings import Finding, Record, RecordRules
 from services.rules.reading import parse_decimal
+from services.rules.reads import SchoolRules
 from services.rules.reference import LATITUDES, LONGITUDES
-from services.rules.school import SchoolRules
 
 
 def skl_01_coordinates(school: Record) -> Iterator[Finding]:

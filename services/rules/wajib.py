@@ -11,6 +11,7 @@ from typing import Any
 from services.entities import INTEGER_LIMIT, SPECS, FieldSpec
 from services.rules.findings import Finding, Record
 from services.rules.reading import is_empty, parse_date
+from services.rules.reads import ID, Others, SchoolRules, reads
 from services.rules.school import School
 
 _FORMATS: Mapping[str, Callable[[str], object]] = {
@@ -60,9 +61,17 @@ def format_01_form(record: Record, spoken_of: Collection[str | None]) -> Iterato
             yield record.finding("FORMAT-01", name)
 
 
-def ref_01_there(record: Record, school: School, spoken_of: Collection[str | None]) -> Iterator[Finding]:
-    """What a field refers to is there."""
+def ref_01_there(record: Record, school: School) -> Iterator[Finding]:
+    """What a field refers to is there. Of one that has not the form of an id, FORMAT-01 has spoken."""
+    forms = _FORMS[record.entity]
     for name, target in _REFERENCES[record.entity]:
         reference = record.text(name)
-        if reference and reference not in school.table(target) and name not in spoken_of:
+        if reference and reference not in school.table(target) and forms[name](reference):
             yield record.finding("REF-01", name)
+
+
+SCHOOL_RULES: SchoolRules = {
+    entity: (reads("REF-01", others=tuple(Others(name, target, ID) for name, target in references))(ref_01_there),)
+    for entity, references in _REFERENCES.items()
+    if references
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import orjson
@@ -58,8 +59,9 @@ async def _send(session: Session, number: int, batch: Sequence[Change], *, last:
 async def _store(session: Session, batch: Sequence[Change], result: SessionResult) -> None:
     await session.replica.absorb_verdicts(session.job, batch, result.verdicts, result.head_seq)
     session.verdicts.update(verdict.verdict for verdict in result.verdicts)
-    for change, verdict in zip(batch, result.verdicts, strict=True):
-        session.count(change.entity, verdict.verdict)
+    pairs = zip(batch, result.verdicts, strict=True)
+    for (entity, verdict), number in Counter((change.entity, made.verdict) for change, made in pairs).items():
+        session.count(entity, verdict, number)
     session.progress.sent += len(batch)
     await session.report(session.progress)
 

@@ -21,7 +21,7 @@ from services.messages import (
     Problem,
 )
 from services.problems import problem
-from services.replica import changes, parking
+from services.replica import asking, changes, parking
 from services.wire import Event
 
 ROLE = "operator"
@@ -64,6 +64,7 @@ async def take_in(transaction: Transaction, event: Submitted, account: Account, 
     await Answers.keep(
         transaction, *key, [(message.type, message.model_dump()) for message in answer], revision=taken.revision
     )
+    await asking.say_answered(transaction, event.subject)
     return answer
 
 

@@ -114,6 +114,8 @@ def seen(outcome: Any) -> Any:
     """What session code goes by, of what a step at the site comes to."""
     if isinstance(outcome, Exception):
         return type(outcome)
+    if isinstance(outcome, tuple):
+        return tuple(map(seen, outcome))
     if isinstance(outcome, sessions.Gate):
         return outcome.changes, outcome.problem and outcome.problem.code
     if isinstance(outcome, Known):

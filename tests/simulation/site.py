@@ -201,19 +201,16 @@ class Replica:
 
     async def school(self, job: Job) -> Known:
         """The school's state, for OPEN."""
-        s = await self.holding(job, "read the school")
-        marks, as_of = dict(s.marks), s.restoring_as_of
-        return Known(
-            s.npsn, s.install_id, s.cursor, s.settled, s.highest_seq, s.lineage, marks, s.revision, as_of
-        )  # fmt: skip
+        return _known(await self.holding(job, "read the school"))
 
-    async def latest_statement(self, job: Job) -> Stated | None:
-        """The latest statement that this site knows."""
-        school = await self.holding(job, "look for the latest statement")
+    async def opening(self, job: Job) -> tuple[Known, Stated | None]:
+        """What OPEN says: the school's state, and the latest statement that this site knows."""
+        school = await self.holding(job, "read what OPEN says")
         if not school.statements:
-            return None
+            return _known(school), None
         last = max(school.statements, key=lambda one: one["session"])
-        return Stated(**{name: last[name] for name in ("incarnation", "session", "head_seq", "root")})
+        named = {name: last[name] for name in ("incarnation", "session", "head_seq", "root")}
+        return _known(school), Stated(**named)
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""
@@ -378,3 +375,8 @@ def counts(school: School) -> tuple[int, int, int]:
     open_ones = [(key, record) for key, record in records if record.pending or record.conflict is not None]
     unsent = sum(record.conflict is None for _, record in open_ones)
     return unsent, len(open_ones) - unsent, sum(record.pending and key in school.refusals for key, record in open_ones)
+
+
+def _known(s: School) -> Known:
+    marks, as_of = dict(s.marks), s.restoring_as_of
+    return Known(s.npsn, s.install_id, s.cursor, s.settled, s.highest_seq, s.lineage, marks, s.revision, as_of)

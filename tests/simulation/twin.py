@@ -279,7 +279,7 @@ async def _nothing(_done: Any) -> None:
     """Nobody watches."""
 
 
-def _uncounted(_entity: str, _verdict: str) -> None:
+def _uncounted(_entity: str, _verdict: str, _number: int) -> None:
     """Nobody counts."""
 
 

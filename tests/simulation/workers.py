@@ -271,7 +271,7 @@ async def _report(_done: Progress) -> None:
     """Nobody watches."""
 
 
-def _count(_entity: str, _verdict: str) -> None:
+def _count(_entity: str, _verdict: str, _number: int) -> None:
     """Nobody counts."""
 
 
