@@ -205,22 +205,20 @@ async def keep_batch(transaction: Transaction, npsn: str, incarnation: str, batc
     """Remember the batch in place of the one before, and the mark: this session has sent something."""
     await transaction.run(
         """
+        WITH marked AS (
+            UPDATE school SET mark_incarnation = :incarnation, mark_session = :session WHERE npsn = :npsn
+        )
         INSERT INTO last_batch (npsn, session, batch_no, content_hash, result)
         VALUES (:npsn, :session, :batch_no, :hash, CAST(:result AS jsonb))
         ON CONFLICT (npsn) DO UPDATE SET session = excluded.session, batch_no = excluded.batch_no,
             content_hash = excluded.content_hash, result = excluded.result
         """,
         npsn=npsn,
+        incarnation=incarnation,
         session=batch.session,
         batch_no=batch.batch_no,
         hash=batch.content_hash,
         result=to_json(batch.result),
-    )
-    await transaction.run(
-        "UPDATE school SET mark_incarnation = :incarnation, mark_session = :session WHERE npsn = :npsn",
-        npsn=npsn,
-        incarnation=incarnation,
-        session=batch.session,
     )
 
 

@@ -44,13 +44,23 @@ def serve(
 
     names = SERVICES if service == "all" else (service,)
     try:
-        asyncio.run(_serve(names))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(names))
     except runtime.NotSetUp as error:
         raise Stop(str(error), NOT_SET_UP) from error
     except runtime.Broken as error:
         raise Stop(str(error), FAILED) from error
     finally:
         tracing.stop(SPANS_SECONDS)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop, where there is one (not on Windows): services spend much of their time between sockets."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _serve(names: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ from services.runtime import Service
 from services.settings import SettingsMissing
 from services.signing import KeysUnusable, PublicKeys
 
-TakeRequests = Callable[[Database, Requests, Mapping[Kind, Workers]], Handlers]
+TakeRequests = Callable[[Database, Mapping[Kind, Workers]], Handlers]
 
 
 def _pinned(settings: LinkSettings) -> PublicKeys | None:
@@ -71,7 +71,7 @@ def session_service(name: str, settings: LinkSettings, kinds: Mapping[Kind, Run]
         metrics.last_success.replace(values["last_success"])
 
     service.part(central)
-    service.serve(handlers(database, requests, workers), prefetch={})
+    service.serve(handlers(database, workers), prefetch={})
 
     def answered(npsn: str) -> None:
         for of_kind in workers.values():

@@ -7,20 +7,21 @@ from services.database import Database
 from services.errors import MessageRefused
 from services.intake import Accounts
 from services.link.workers import Workers
-from services.messages import PullRequested, RestoreRequested, SyncRequested, VerifyRequested
+from services.messages import Kind, PullRequested, RestoreRequested, SyncRequested, VerifyRequested
 from services.problems import problem
+from services.replica import asking
 from services.replica.asking import Wanted
-from services.replica.requests import Requests
 from services.wire import Event
+
+Requested = Event[SyncRequested] | Event[PullRequested] | Event[RestoreRequested] | Event[VerifyRequested]
 
 
 async def take_request(
-    event: Event[SyncRequested] | Event[PullRequested] | Event[RestoreRequested] | Event[VerifyRequested],
+    event: Requested,
     *,
     role: str,
     lacking: str,
     database: Database,
-    requests: Requests,
     workers: Workers,
 ) -> None:
     """Store the request and wake a worker. It may wait for hours, so the message is acknowledged once the row is there.
@@ -31,16 +32,27 @@ async def take_request(
     npsn = event.subject
     if event.routing_key != f"{workers.kind}.{npsn}":
         raise MessageRefused("MSG-06")
-    account = await Accounts(database).of(event.sender, npsn)
-    if account is None:
-        raise MessageRefused("MSG-05")
-    person = event.data.actor
-    named = person if person is not None and account.names_people else None
-    actor = named.id if named else event.sender
+    async with database.transaction() as transaction:
+        account = await Accounts.read(transaction, event.sender, npsn)
+        if account is None:
+            raise MessageRefused("MSG-05")
+        person = event.data.actor if account.names_people else None
+        wanted = _wanted(event, workers.kind, person.id if person else event.sender)
+        why = None
+        if role not in account.acts_as(person.role if person else None):
+            why = problem(lacking)
+        elif not await asking.is_registered(transaction, npsn):
+            why = problem("SYN-11")
+        logs.add(kind=wanted.kind, request=wanted.id, code=why and why.code)
+        asked = await workers.store(transaction, wanted, why)
+    await workers.accept(wanted, asked, why)
+
+
+def _wanted(event: Requested, kind: Kind, actor: str) -> Wanted:
     asked = event.data
-    wanted = Wanted(
-        npsn,
-        workers.kind,
+    return Wanted(
+        event.subject,
+        kind,
         event.source,
         event.id,
         actor,
@@ -49,10 +61,3 @@ async def take_request(
         correlation=event.correlation,
         traceparent=tracing.traceparent(),
     )
-    why = None
-    if role not in account.acts_as(named.role if named else None):
-        why = problem(lacking)
-    elif not await requests.is_registered(npsn):
-        why = problem("SYN-11")
-    logs.add(kind=wanted.kind, request=wanted.id, code=why and why.code)
-    await workers.accept(wanted, why)

@@ -19,14 +19,15 @@ from typing import Any
 
 from services import logs, topology, tracing, wire
 from services.broker import Publisher, PublishRefused
+from services.database import Transaction
 from services.errors import CentralAway, DatabaseAway, Transient
 from services.link.channel import Channel
 from services.link.session import Failed, Progress, Refused, Session, Stale, Waiting
-from services.messages import SCHEMA, Cause, Kind, Message, Problem
+from services.messages import SCHEMA, Cause, Kind, Message, Problem, SessionProgressed
 from services.metrics import SessionMetrics
 from services.problems import problem
 from services.replica import asking
-from services.replica.asking import Wanted
+from services.replica.asking import Asked, Wanted
 from services.replica.requests import Ending, Job, LeaseLost, Requests
 from services.replica.sessions import Replica
 from services.signing import PublicKeys
@@ -118,17 +119,20 @@ class Workers:
             for task in running:
                 task.cancel()
 
-    async def accept(self, wanted: Wanted, refused: Problem | None) -> None:
-        """Store a request and wake a worker; one that is `refused`, or has ended before, is announced at once."""
-        cause = Cause(source=wanted.source, id=wanted.event_id)
+    async def store(self, transaction: Transaction, wanted: Wanted, refused: Problem | None) -> Asked:
+        """Store a request, once, or the end of one that is `refused`."""
         if wanted.after:
             self._expecting.add(wanted.npsn)
-        ending = None if refused is None else (refused.code, self._refusal(cause, refused))
-        joins = await self._requests.ask(wanted, after_seconds=self._after_seconds, refused=ending)
-        if joins and self.kind == "sync":
+        ending = None if refused is None else (refused.code, self._refusal(wanted.cause, refused))
+        return await asking.ask(transaction, wanted, after_seconds=self._after_seconds, refused=ending)
+
+    async def accept(self, wanted: Wanted, asked: Asked, refused: Problem | None) -> None:
+        """Wake a worker for a request that is stored; one that is `refused`, or has ended before, is announced."""
+        if asked.joins and self.kind == "sync":
             logs.add(code="SYN-13")
-            self._say_waiting(wanted.npsn, cause, problem("SYN-13"))
-        await self.announce_end(wanted.npsn, wanted.id)
+            self._say_waiting(wanted.npsn, wanted.cause, problem("SYN-13"))
+        if refused is not None or not asked.is_new:
+            await self.announce_end(wanted.npsn, wanted.id)
         self.wake()
 
     def _refusal(self, cause: Cause, why: Problem) -> dict[str, Any]:
@@ -239,12 +243,12 @@ class Workers:
         self._say_waiting(job.npsn, job.cause, why)
 
     def _say_waiting(self, npsn: str, cause: Cause, why: Problem) -> None:
-        nothing = {"received": 0, "to_receive": 0, "sent": 0, "to_send": 0}
+        nothing: dict[str, Any] = {"received": 0, "to_receive": 0, "sent": 0, "to_send": 0}
         self._tell(npsn, "progressed", cause=cause, kind=self.kind, waiting=why, **nothing)
 
     async def _report(self, job: Job, done: Progress) -> None:
-        await self._requests.progress(job, vars(done))
-        self._tell(job.npsn, "progressed", cause=job.cause, kind=self.kind, **vars(done))
+        data: dict[str, Any] = {"cause": job.cause, "kind": self.kind, **vars(done)}
+        self._tell(job.npsn, "progressed", job, **data)
 
     def _count(self, entity: str, verdict: str, number: int) -> None:
         self._metrics.records.labels(self._metrics.site, self.kind, entity, verdict).inc(number)
@@ -281,19 +285,24 @@ class Workers:
             self._metrics.completed.labels(self._metrics.site, self.kind, ending.outcome).inc()
             self._metrics.duration.labels(self._metrics.site, self.kind, ending.outcome).observe(ending.seconds)
 
-    def _tell(self, npsn: str, stage: str, **data: Any) -> None:
+    def _tell(self, npsn: str, stage: str, job: Job | None = None, **data: Any) -> None:
         """Say how it goes, in order. Nothing depends on it: the session waits for no confirm, nor does a broker that is
         away stop it.
         """
         before = self._told.get(npsn)
-        task = asyncio.create_task(self._say(before, npsn, stage, self._message(stage, **data)))
+        task = asyncio.create_task(self._say(before, npsn, stage, self._message(stage, **data), job))
         self._told[npsn] = task
         task.add_done_callback(lambda done: self._told.pop(npsn) if self._told.get(npsn) is done else None)
 
-    async def _say(self, before: asyncio.Task[None] | None, npsn: str, stage: str, message: Message) -> None:
+    async def _say(
+        self, before: asyncio.Task[None] | None, npsn: str, stage: str, message: Message, job: Job | None
+    ) -> None:
+        """`job`: whose progress it is, for `status` too."""
         if before is not None:
             await asyncio.wait([before])
         try:
+            if isinstance(message, SessionProgressed) and job is not None:
+                await self._requests.progress(job, {name: getattr(message, name) for name in vars(Progress())})
             await self._publish(npsn, stage, message, event_id=wire.new_id())
         except (Transient, PublishRefused) as error:
             log.debug("not told", extra={"error": type(error).__name__})

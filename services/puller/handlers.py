@@ -9,7 +9,6 @@ from services.broker import Handlers
 from services.database import Database
 from services.link import Workers, take_request
 from services.messages import Kind, PullRequested, RestoreRequested
-from services.replica.requests import Requests
 from services.wire import Event
 
 ROLE = "operator"
@@ -18,16 +17,14 @@ operator's own unsent work.
 """
 
 
-def handlers(database: Database, requests: Requests, workers: Mapping[Kind, Workers]) -> Handlers:
+def handlers(database: Database, workers: Mapping[Kind, Workers]) -> Handlers:
     """The puller's handlers."""
     take = Handlers()
 
     @take.on(topology.PULLER_REQUESTS, PullRequested)
     async def on_pull_requested(event: Event[PullRequested]) -> None:
         """Take an operator's request for a pull."""
-        await take_request(
-            event, role=ROLE, lacking="SYN-18", database=database, requests=requests, workers=workers["pull"]
-        )
+        await take_request(event, role=ROLE, lacking="SYN-18", database=database, workers=workers["pull"])
 
     @take.on(topology.PULLER_REQUESTS, RestoreRequested)
     async def on_restore_requested(event: Event[RestoreRequested]) -> None:
@@ -37,7 +34,6 @@ def handlers(database: Database, requests: Requests, workers: Mapping[Kind, Work
             role=ROLE,
             lacking="SYN-18",
             database=database,
-            requests=requests,
             workers=workers["restore"],
         )
 

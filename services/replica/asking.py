@@ -37,6 +37,11 @@ class Wanted:
     traceparent: str | None = None
 
     @property
+    def cause(self) -> Cause:
+        """The event that asks."""
+        return Cause(source=self.source, id=self.event_id)
+
+    @property
     def id(self) -> str:
         """The row's: the same event again finds the row it made."""
         return str(uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join((self.npsn, self.kind, self.source, self.event_id))))
@@ -93,6 +98,35 @@ async def store(transaction: Transaction, wanted: Wanted, *, after_seconds: floa
         traceparent=wanted.traceparent,
     )
     return added == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What became of a request. `is_new`: it had not come before; `joins`: a session under way will answer it."""
+
+    is_new: bool
+    joins: bool
+
+
+async def ask(
+    transaction: Transaction,
+    wanted: Wanted,
+    *,
+    after_seconds: float = 0.0,
+    refused: tuple[str, dict[str, Any]] | None = None,
+) -> Asked:
+    """Store a request, once. `refused`: it becomes no session, for this reason and with this announcement; no worker
+    ever sees it open.
+    """
+    is_new = await store(transaction, wanted, after_seconds=after_seconds)
+    if is_new and refused is not None:
+        await end(transaction, wanted.npsn, wanted.id, wanted.kind, "refused", *refused)
+    return Asked(is_new, await joins(transaction, wanted))
+
+
+async def is_registered(transaction: Transaction, npsn: str) -> bool:
+    """Is the school registered at this site?"""
+    return bool(await transaction.value("SELECT 1 FROM school WHERE npsn = :npsn", npsn=npsn))
 
 
 async def joins(transaction: Transaction, wanted: Wanted) -> bool:

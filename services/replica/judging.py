@@ -102,14 +102,14 @@ async def follow(
     return await judge(transaction, npsn, today)
 
 
-async def count_invalid(transaction: Transaction, npsn: str, today: date) -> int:
+async def count_invalid(transaction: Transaction, npsn: str, today: date) -> tuple[int, int]:
     """The number of records with an invalid finding, by the stored verdict if it is about the school, the rules and the
-    day as they are now; else the school is judged on the spot.
+    day as they are now, else the school is judged on the spot; and the number in conflict.
     """
     row = await _stored(transaction, npsn)
     if _about(row) != (row.revision, RULES_VERSION, today):
-        return (await judge(transaction, npsn, today)).invalid
-    return int(row.invalid)
+        return (await judge(transaction, npsn, today)).invalid, row.conflicts
+    return row.invalid, row.conflicts
 
 
 async def breaks_rules(transaction: Transaction, npsn: str) -> bool:
@@ -142,7 +142,8 @@ async def _stored(transaction: Transaction, npsn: str) -> Any:
     """What is stored of the verdict, and the school's revision; the school's row is locked."""
     row = await transaction.row(
         """
-        SELECT revision, verdict_revision, verdict_rules, verdict_date, invalid, warning
+        SELECT revision, verdict_revision, verdict_rules, verdict_date, invalid, warning,
+               (SELECT count(*) FROM record WHERE npsn = :npsn AND conflict IS NOT NULL) AS conflicts
         FROM school WHERE npsn = :npsn FOR UPDATE
         """,
         npsn=npsn,

@@ -85,20 +85,10 @@ class Requests:
 
     async def ask(
         self, wanted: Wanted, *, after_seconds: float = 0.0, refused: tuple[str, dict[str, Any]] | None = None
-    ) -> bool:
-        """Store a request, once; does it join a session that is under way? `refused`: it becomes no session, for
-        this reason and with this announcement; no worker ever sees it open.
-        """
+    ) -> asking.Asked:
+        """`asking.ask`, in a transaction of its own."""
         async with self.database.transaction() as transaction:
-            is_new = await asking.store(transaction, wanted, after_seconds=after_seconds)
-            if is_new and refused is not None:
-                await asking.end(transaction, wanted.npsn, wanted.id, wanted.kind, "refused", *refused)
-            return await asking.joins(transaction, wanted)
-
-    async def is_registered(self, npsn: str) -> bool:
-        """Is the school registered at this site?"""
-        async with self.database.transaction() as transaction:
-            return bool(await transaction.value("SELECT 1 FROM school WHERE npsn = :npsn", npsn=npsn))
+            return await asking.ask(transaction, wanted, after_seconds=after_seconds, refused=refused)
 
     async def take(self, kind: str, holder: str) -> Job | None:
         """The oldest request of `kind` whose school no live session holds, with a new lease on it; None if there is
@@ -203,14 +193,17 @@ class Requests:
             )  # fmt: skip
             await self._free(transaction, job)
 
-    async def gated(self, transaction: Transaction, job: Job) -> None:
-        """The gate has passed: what is typed from here on is not in this session."""
+    async def gated(self, transaction: Transaction, job: Job, marks: dict[str, int]) -> None:
+        """The gate has passed: what is typed from here on is not in this session, whose mark is in `marks`."""
         await transaction.run(
             """
-            UPDATE session SET seen_revision = (SELECT revision FROM school WHERE npsn = :npsn)
-            WHERE npsn = :npsn AND id = :id
+            WITH gated AS (
+                UPDATE school SET marks = CAST(:marks AS jsonb), gated_revision = revision WHERE npsn = :npsn
+                RETURNING revision
+            )
+            UPDATE session SET seen_revision = gated.revision FROM gated WHERE npsn = :npsn AND id = :id
             """,
-            npsn=job.npsn, id=job.id,
+            npsn=job.npsn, id=job.id, marks=to_json(marks),
         )  # fmt: skip
 
     async def progress(self, job: Job, counts: dict[str, int]) -> None:

@@ -154,12 +154,7 @@ class Replica:
                 return blocked
             sending = await records.sendable(transaction, job.npsn)
             await records.mark_sent(transaction, job.npsn, sending)
-            await transaction.run(
-                "UPDATE school SET marks = CAST(:marks AS jsonb), gated_revision = revision WHERE npsn = :npsn",
-                npsn=job.npsn,
-                marks=to_json({**school.marks, incarnation: session}),
-            )
-            await self.requests.gated(transaction, job)
+            await self.requests.gated(transaction, job, {**school.marks, incarnation: session})
         changes = [
             diff(entity, record_id, record.base.version, record.base.fields, record.data)
             for (entity, record_id), record in sending.items()
@@ -363,10 +358,7 @@ async def _clear_doubt(transaction: Transaction, npsn: str) -> bool:
 
 
 async def _blocked(transaction: Transaction, npsn: str, today: date) -> Gate | None:
-    invalid = await judging.count_invalid(transaction, npsn, today)
-    conflicts = await transaction.value(
-        "SELECT count(*) FROM record WHERE npsn = :npsn AND conflict IS NOT NULL", npsn=npsn
-    )
+    invalid, conflicts = await judging.count_invalid(transaction, npsn, today)
     if not invalid and not conflicts:
         return None
     breaks_rules = await judging.breaks_rules(transaction, npsn)

@@ -9,7 +9,6 @@ from services.broker import Handlers
 from services.database import Database
 from services.link import Workers, take_request
 from services.messages import Kind, SyncRequested, VerifyRequested
-from services.replica.requests import Requests
 from services.wire import Event
 
 ROLE = "principal"
@@ -18,16 +17,14 @@ VERIFYING_ROLE = "operator"
 """To verify sends nothing that anybody typed."""
 
 
-def handlers(database: Database, requests: Requests, workers: Mapping[Kind, Workers]) -> Handlers:
+def handlers(database: Database, workers: Mapping[Kind, Workers]) -> Handlers:
     """The syncer's handlers."""
     take = Handlers()
 
     @take.on(topology.SYNCER_REQUESTS, SyncRequested)
     async def on_sync_requested(event: Event[SyncRequested]) -> None:
         """Take a principal's request for a sync."""
-        await take_request(
-            event, role=ROLE, lacking="SYN-02", database=database, requests=requests, workers=workers["sync"]
-        )
+        await take_request(event, role=ROLE, lacking="SYN-02", database=database, workers=workers["sync"])
 
     @take.on(topology.SYNCER_REQUESTS, VerifyRequested)
     async def on_verify_requested(event: Event[VerifyRequested]) -> None:
@@ -37,7 +34,6 @@ def handlers(database: Database, requests: Requests, workers: Mapping[Kind, Work
             role=VERIFYING_ROLE,
             lacking="SYN-18",
             database=database,
-            requests=requests,
             workers=workers["verify"],
         )
 
