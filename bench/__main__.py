@@ -53,6 +53,7 @@ def main(
     ] = "",
     small: Small = False,
     single_events: Annotated[int | None, typer.Option(min=1, help="How many events W6 singly publishes")] = None,
+    quiet: Annotated[bool, typer.Option(help="Wait until central has judged what came before each piece")] = True,
     json_file: JsonFile = None,
     run_dir: RunDir = RUN_DIR,
 ) -> None:
@@ -60,7 +61,7 @@ def main(
     if context.invoked_subcommand:
         return
     wanted = _named(only, speed.WORKLOADS)
-    size = SMALL if small else Size()
+    size = SMALL if small else Size(quiet=quiet)
     if single_events:
         size = replace(size, single_events=single_events)
     runs = 1 if small else runs

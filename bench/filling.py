@@ -24,6 +24,7 @@ _TABLES: Mapping[Side, Sequence[str]] = {
     "central": ("school", "record", "history", "statement", "last_batch", "verdict", "answer", "repair"),
     "site": ("school", "record", "finding", "overruled", "session", "standing", "statement", "answer", "repair"),
 }
+_DERIVED: Mapping[Side, str] = {"central": "claim", "site": "stated"}
 _OWN = "CASE WHEN old.entity = 'sekolah' THEN new.sekolah ELSE old.record_id END"
 _TEXT = r"""
     regexp_replace(
@@ -69,10 +70,10 @@ def npsn_of(number: int) -> str:
 
 
 async def copies(connection: asyncpg.Connection, side: Side, npsn: str, first: int, number: int) -> None:
-    """Copy the school `npsn` as the copies `first`, `first` + 1 …, `number` of them, and gather the statistics."""
+    """Copy the school `npsn` as copies `first`, `first` + 1 …, `number` of them, and leave nothing to autovacuum."""
     for numbers in batches(list(range(first, first + number)), _AT_ONCE):
         await _copy(connection, side, npsn, numbers)
-    await connection.execute("ANALYZE")
+    await connection.execute(f"VACUUM (ANALYZE) {', '.join([*_TABLES[side], _DERIVED[side]])}")
 
 
 async def _copy(connection: asyncpg.Connection, side: Side, npsn: str, numbers: Sequence[int]) -> None:

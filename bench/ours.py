@@ -42,6 +42,9 @@ OFFICER_CHANGES = 1000
 PATIENCE_SECONDS = 300.0
 WATCH_SECONDS = 0.0005
 """How often central is asked whether it has committed a single change; half of it is added to what is found."""
+_QUIET = """
+SELECT NOT EXISTS (SELECT 1 FROM school WHERE unjudged_since IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM follow_up)
+"""
 _OPERATOR = Actor(id="operator", role="operator")
 _PRINCIPAL = Actor(id="kepala", role="principal")
 _OFFICER = Actor(id="petugas", role="officer")
@@ -168,6 +171,14 @@ class Ours:
 
     async def _head(self, npsn: str) -> int:
         return int(await self._watch.fetchval("SELECT head_seq FROM school WHERE npsn = $1", npsn))
+
+    async def quiet(self) -> None:
+        """Wait until central has done by itself what follows from what came before: judged the schools whose records
+        moved (some seconds later, so many in a minute), and looked for residu.
+        """
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await self._watch.fetchval(_QUIET):  # noqa: ASYNC110  another process does it
+                await asyncio.sleep(0.1)
 
     # ── what came of it ──────────────────────────────────────────────────────────────────────────────────────────────
 

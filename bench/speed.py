@@ -25,9 +25,9 @@ from services.embedded.stack import Stack, stack
 
 USER = topology.User("bench", configure=".*", write=".*", read=".*")
 """Bare's broker user: nothing is forbidden to it."""
-GROUPS: Sequence[Callable[[Turns], Group]] = (OneSchool, SingleChanges, ManySchools, Judging)
+GROUPS: Sequence[Callable[[Turns], Group]] = (OneSchool, SingleChanges, Judging, ManySchools)
 WORKLOADS = tuple(
-    workload for group in (OneSchool, SingleChanges, ManySchools, Judging) for workload in group.workloads
+    workload for group in (OneSchool, SingleChanges, Judging, ManySchools) for workload in group.workloads
 )
 
 Say = Callable[[str], None]

@@ -19,6 +19,8 @@ from bench.records import UNUSED, new_npsn
 from services.messages import FieldsChange
 from services.topology import SIDES, Side
 
+IDLE_STRETCHES = 5
+
 
 @dataclass(frozen=True)
 class Size:
@@ -30,7 +32,7 @@ class Size:
     pushed: int = 500
     single: int = 40
     runs: int = 3
-    idle_seconds: float = 20.0
+    idle_seconds: float = 30.0
 
 
 SMALL = Size(
@@ -100,6 +102,7 @@ class Growing:
 
     async def _run(self) -> dict[str, Any]:
         pushed, push_seconds, push_processor = await self._push()
+        await self._ours.quiet()
         self._meter.start()
         both = [await self._ours.change_and_sync(self._npsn, one) for one in self._changes(self.size.single)]
         single_processor = self._meter.stop().seconds
@@ -118,6 +121,7 @@ class Growing:
     async def _push(self) -> tuple[int, float, Mapping[str, float]]:
         changes = self._changes(self.size.pushed)
         await self._ours.publish(self._npsn, changes)
+        await self._ours.quiet()
         self._meter.start()
         began = time.perf_counter()
         await self._ours.sync(self._npsn)
@@ -140,20 +144,27 @@ class Growing:
         await connection.close()
 
     async def idle(self) -> dict[str, Any]:
-        """What goes on in a second in which nobody does anything."""
+        """What goes on in a second in which nobody does anything: the median of some stretches of time, for in one of
+        them PostgreSQL may tidy up what was filled in.
+        """
+        await self._ours.quiet()
         await asyncio.sleep(self.size.idle_seconds / 4)
+        stretches = [await self._idle(self.size.idle_seconds / IDLE_STRETCHES) for _ in range(IDLE_STRETCHES)]
+        return {name: _median([stretch[name] for stretch in stretches]) for name in stretches[0]}
+
+    async def _idle(self, seconds: float) -> dict[str, Any]:
         commits, messages = await self._commits(), await self._messages()
         self._meter.start()
         began = time.perf_counter()
-        await asyncio.sleep(self.size.idle_seconds)
-        seconds = time.perf_counter() - began
+        await asyncio.sleep(seconds)
+        lasted = time.perf_counter() - began
         taken = self._meter.stop().seconds
         return {
-            "idle_processor_milliseconds_per_second": {name: used / seconds * 1000 for name, used in taken.items()},
+            "idle_processor_milliseconds_per_second": {name: used / lasted * 1000 for name, used in taken.items()},
             "idle_transactions_per_second": {
-                side: (now - commits[side]) / seconds for side, now in (await self._commits()).items()
+                side: (now - commits[side]) / lasted for side, now in (await self._commits()).items()
             },
-            "idle_messages_per_second": (await self._messages() - messages) / seconds,
+            "idle_messages_per_second": (await self._messages() - messages) / lasted,
         }
 
     async def _commits(self) -> dict[str, int]:

@@ -34,6 +34,7 @@ class SingleChanges:
             self._row = rows(new_npsn(), new_staff(1, turns.ours.today))[0]
         numbers = [next(self._numbers) for _ in range(many)]
         turns.figures.records["W4 p50"] = many
+        await turns.quiet()
         with turns.metered("W4 p50", "floor"):
             self._note("floor", [await self._floor(n) for n in numbers])
         with turns.metered("W4 p50", "bare"):

@@ -29,10 +29,12 @@ class Size:
     per_school: int = 100
     single_events: int = 10_000
     judged_pupils: int = 1550
+    quiet: bool = True
+    """Before each piece of work, wait until central has judged what came before."""
 
 
 SMALL = Size(
-    records=600, both_ways=50, single=10, schools=5, per_school=20, single_events=100, judged_pupils=60
+    records=600, both_ways=50, single=10, schools=5, per_school=20, single_events=100, judged_pupils=60, quiet=False
 )  # fmt: skip
 """To see that it works."""
 
@@ -74,12 +76,18 @@ class Turns:
         """Do it, and note its seconds and what the processes took; if it is not wanted, only do it. `as_validator`:
         this process does the validator's work.
         """
+        await self.quiet()
         with self.metered(workload, who, self._as_validator if as_validator else self._meter):
             began = time.perf_counter()
             await work()
             seconds = time.perf_counter() - began
         if self.wants(workload):
             self.figures.add(workload, who, seconds)
+
+    async def quiet(self) -> None:
+        """Wait until what came before disturbs nothing, if that is wanted."""
+        if self.size.quiet:
+            await self.ours.quiet()
 
     @contextmanager
     def metered(self, workload: str, who: str, meter: Meter | None = None) -> Iterator[None]:

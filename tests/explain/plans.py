@@ -38,17 +38,13 @@ def _plan_of(found: str) -> Plan:
     return plan
 
 
-def whole_reads(plan: Plan, tables: Collection[str], partial: Collection[str]) -> list[str]:
-    """What reads one of these tables from end to end: without an index, or all of an index that is not partial."""
+def whole_reads(plan: Plan, tables: Collection[str], indexes: Collection[str]) -> list[str]:
+    """What reads one of these tables, or of these indexes, from end to end."""
     return [
         f"{node['Node Type']} {node.get('Relation Name', '')} {node.get('Index Name', '')}".strip()
         for node in _nodes(plan)
         if (node["Node Type"] == "Seq Scan" and node["Relation Name"] in tables)
-        or (
-            node["Node Type"] in ("Index Scan", "Index Only Scan", "Bitmap Index Scan")
-            and "Index Cond" not in node
-            and node["Index Name"] not in partial
-        )
+        or (node.get("Index Name") in indexes and "Index Cond" not in node)
     ]
 
 

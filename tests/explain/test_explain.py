@@ -128,24 +128,28 @@ async def _explain(running: Stack, side: Side, npsn: str, found: Found) -> None:
     url = running.addresses.central_database if side == "central" else running.addresses.site_database
     connection = await connected(url)
     await filling.copies(connection, side, npsn, 0, SCHOOLS)
+    await connection.execute("ANALYZE")  # the small tables too
     for table in BIG[side]:
         found.rows[side, table] = await connection.fetchval(f"SELECT count(*) FROM {table}")
-    partial = {
+    indexes = {  # a partial one has what is to be looked at, and nothing else
         row["indexname"]
-        for row in await connection.fetch("SELECT indexname FROM pg_indexes WHERE indexdef LIKE '% WHERE %'")
+        for row in await connection.fetch(
+            "SELECT indexname FROM pg_indexes WHERE tablename = ANY($1::text[]) AND indexdef NOT LIKE '% WHERE %'",
+            list(BIG[side]),
+        )
     }
     database = Database(url, pool=1)
     for (of, sql), values in found.recorded.sent.items():
         if of == side:
             async with database.transaction() as transaction:
                 plan = await plans.with_values(transaction, sql, values)
-            found.with_values[side, sql] = plans.whole_reads(plan, BIG[side], partial)
+            found.with_values[side, sql] = plans.whole_reads(plan, BIG[side], indexes)
     await database.close()
     unsent = {(side, place.sql) for place in places() if side in place.sides and place.sql}
     for of, sql in {**dict.fromkeys(found.recorded.sent), **dict.fromkeys(unsent)}:
         if of == side:
             plan = await plans.with_any(connection, sql)
-            found.with_any[side, sql] = plans.whole_reads(plan, BIG[side], partial)
+            found.with_any[side, sql] = plans.whole_reads(plan, BIG[side], indexes)
     await connection.close()
 
 
