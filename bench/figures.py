@@ -35,7 +35,7 @@ class Figures:
     def took(self, workload: str, who: str, taken: Taken) -> None:
         """What processes took in one run; peaks are kept of ours only."""
         self.processor.setdefault((workload, who), []).append(taken.seconds)
-        if who == "ours":
+        if who.startswith("ours"):
             peaks = self.peak_bytes.setdefault(workload, {})
             for name, size in taken.peak_bytes.items():
                 peaks[name] = max(size, peaks.get(name, 0))

@@ -8,7 +8,7 @@ W5            100 schools with 100 changes each, at once
 W6 in 500s    operators publish 10,000 changes, 500 in an event, until the last is answered
 W6 singly     the same, one in an event, of the 100 schools
 V all         the validator judges a school of 5,000 records
-V one change  one change of it, until the event is answered: stored, and judged
+V one change  one change of it: stored, and judged
 
 A group of them shares its schools: one_school, single_changes, many_schools, judging.
 """
