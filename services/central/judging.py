@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 Outcome = Literal["clean", "warning", "invalid"]
 LOOKED_AT = 20
 """Schools that wait longest, of which one is taken that no other process is at."""
+SESSION_SECONDS = 60
+"""How much longer a school in the middle of a session waits, at most."""
 PUT_OFF_SECONDS = 300
 _LOCK_CLASS = 0x53454C41  # of pg_advisory_xact_lock: nothing else here takes one
 
@@ -108,13 +110,17 @@ async def stored(transaction: Transaction, npsn: str) -> Verdict | None:
 
 
 async def _take(transaction: Transaction, after_seconds: float) -> str | None:
-    """A school that waits, held for this transaction by a lock that hinders no push."""
+    """A school that waits, held for this transaction by a lock that hinders no push. One in the middle of a session
+    waits for its end: what it is then is judged once.
+    """
     waiting = await transaction.rows(
         """
         SELECT npsn FROM school WHERE unjudged_since <= now() - make_interval(secs => :after)
+            AND (session_active_at IS NULL OR unjudged_since <= now() - make_interval(secs => :longest))
         ORDER BY unjudged_since LIMIT :most
         """,
         after=after_seconds,
+        longest=after_seconds + SESSION_SECONDS,
         most=LOOKED_AT,
     )
     for row in waiting:

@@ -32,12 +32,13 @@ async def take_request(
     npsn = event.subject
     if event.routing_key != f"{workers.kind}.{npsn}":
         raise MessageRefused("MSG-06")
+    traceparent = tracing.traceparent()
     async with database.transaction() as transaction:
         account = await Accounts.read(transaction, event.sender, npsn)
         if account is None:
             raise MessageRefused("MSG-05")
         person = event.data.actor if account.names_people else None
-        wanted = _wanted(event, workers.kind, person.id if person else event.sender)
+        wanted = _wanted(event, workers.kind, person.id if person else event.sender, traceparent)
         why = None
         if role not in account.acts_as(person.role if person else None):
             why = problem(lacking)
@@ -48,7 +49,7 @@ async def take_request(
     await workers.accept(wanted, asked, why)
 
 
-def _wanted(event: Requested, kind: Kind, actor: str) -> Wanted:
+def _wanted(event: Requested, kind: Kind, actor: str, traceparent: str | None) -> Wanted:
     asked = event.data
     return Wanted(
         event.subject,
@@ -59,5 +60,5 @@ def _wanted(event: Requested, kind: Kind, actor: str) -> Wanted:
         revision=asked.revision if isinstance(asked, RestoreRequested) else None,
         after=() if isinstance(asked, RestoreRequested | VerifyRequested) else tuple(asked.after),
         correlation=event.correlation,
-        traceparent=tracing.traceparent(),
+        traceparent=traceparent,
     )

@@ -173,7 +173,7 @@ async def test_a_request_that_waits_for_events_joins_no_session_and_holds_up_no_
     await replica.requests.ask(a_wish("event-1"))
     job = await taken(replica)
     assert job.cause.id == "event-1"
-    assert not await replica.requests.ask(a_wish("too", after=("a",)), after_seconds=60)
+    assert not (await replica.requests.ask(a_wish("too", after=("a",)), after_seconds=60)).joins
     await answer(replica.requests.database, "a")
     await replica.gate(job, incarnation=FIRST_LIFE, session=1)
     await complete(replica, job)
