@@ -27,6 +27,7 @@ TRANSIENT_STATES = ("08", "53", "57", "40", "25006", "55P03")
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 60
 CLOSE_SECONDS = 2
+LISTEN_AGAIN_SECONDS = 2
 PREPARED_STATEMENTS = 300
 """Kept by each connection; a service has about half as many."""
 
@@ -109,7 +110,7 @@ class Database:
             with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
                 await self._listen(channel, heard, stopping)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CONNECT_SECONDS):
+                async with asyncio.timeout(LISTEN_AGAIN_SECONDS):
                     await stopping.wait()
 
     async def _listen(self, channel: str, heard: Callable[[str], None], stopping: asyncio.Event) -> None:

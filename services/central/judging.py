@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 Outcome = Literal["clean", "warning", "invalid"]
 LOOKED_AT = 20
 """Schools that wait longest, of which one is taken that no other process is at."""
-SESSION_SECONDS = 60
-"""How much longer a school in the middle of a session waits, at most."""
+SESSION_TIMES = 12
+"""So many times longer a school waits, at most, while it is in the middle of a session."""
 PUT_OFF_SECONDS = 300
 _LOCK_CLASS = 0x53454C41  # of pg_advisory_xact_lock: nothing else here takes one
 
@@ -120,7 +120,7 @@ async def _take(transaction: Transaction, after_seconds: float) -> str | None:
         ORDER BY unjudged_since LIMIT :most
         """,
         after=after_seconds,
-        longest=after_seconds + SESSION_SECONDS,
+        longest=after_seconds * SESSION_TIMES,
         most=LOOKED_AT,
     )
     for row in waiting:

@@ -193,7 +193,10 @@ class Workers:
             compared=self._metrics.verifications.labels(self._metrics.site, self.kind).inc,
         )
         try:
-            await self._run(session)
+            try:
+                await self._run(session)
+            finally:
+                await self._all_said(job.npsn)  # no progress is written over what is written now
             logs.add(outcome="completed")
         except Refused as end:
             message = self._message(
@@ -275,8 +278,7 @@ class Workers:
             logs.about(correlation=correlation, **named),
             tracing.span(f"announce {self.kind}", parent=ending.traceparent),
         ):
-            if ending.npsn in self._told:  # what was said on the way comes before the end
-                await asyncio.wait([self._told[ending.npsn]])
+            await self._all_said(ending.npsn)
             await self._publish(ending.npsn, stage, message, event_id=f"{ending.id}-end")
             is_first = await self._requests.announced(ending)
             if is_first:
@@ -293,6 +295,11 @@ class Workers:
         task = asyncio.create_task(self._say(before, npsn, stage, self._message(stage, **data), job))
         self._told[npsn] = task
         task.add_done_callback(lambda done: self._told.pop(npsn) if self._told.get(npsn) is done else None)
+
+    async def _all_said(self, npsn: str) -> None:
+        """What was to be told of a school's session has been, or could not be."""
+        if npsn in self._told:
+            await asyncio.wait([self._told[npsn]])
 
     async def _say(
         self, before: asyncio.Task[None] | None, npsn: str, stage: str, message: Message, job: Job | None

@@ -119,6 +119,28 @@ async def test_a_school_is_left_to_push_to_the_end_first(school: Neighbour) -> N
     assert await waits(school.database) == 1
 
 
+async def test_a_school_in_the_middle_of_a_session_waits_for_its_end_but_not_for_ever(school: Neighbour) -> None:
+    await school.push(a_new_class(1))
+    await moved(school.database, seconds_ago=20)
+    assert await judge_next(school.database, TODAY, after_seconds=2) is None
+    await moved(school.database, seconds_ago=30)
+    assert await judge_next(school.database, TODAY, after_seconds=2) is not None
+    await school.push(a_new_class(2))
+    async with school.database.transaction() as transaction:
+        await transaction.run("UPDATE school SET session_active_at = NULL")
+    await moved(school.database, seconds_ago=3)
+    assert await judge_next(school.database, TODAY, after_seconds=2) is not None
+
+
+async def moved(database: Database, *, seconds_ago: int) -> None:
+    """The school that waits has done so since then."""
+    async with database.transaction() as transaction:
+        await transaction.run(
+            "UPDATE school SET unjudged_since = now() - make_interval(secs => :ago) WHERE unjudged_since IS NOT NULL",
+            ago=seconds_ago,
+        )
+
+
 async def test_who_waits_longest_is_judged_first(central: Database) -> None:
     for npsn in (B, A):
         town = await Neighbour.at(central, npsn, lines())

@@ -11,12 +11,12 @@ from services.database import Database
 from services.exchange import canonical
 from services.exchange.absorb import Replicated
 from services.messages import Covered, PageRow, Problem, RecordVerdict, SessionPage
-from services.replica import records, registration
+from services.replica import judging, records, registration
 from services.replica.asking import Wanted
 from services.replica.requests import Job, LeaseLost, Requests
 from services.replica.sessions import Replica
 from services.replica.status import status
-from tests.builders import TODAY, a_school
+from tests.builders import TODAY, a_school, new_id
 
 NPSN = "97000001"
 A_STATEMENT = {"incarnation": "00000000-0000-4000-8000-000000000001", "session": 1, "kind": "sync", "head_seq": 0,
@@ -123,6 +123,23 @@ async def test_a_blocked_school_marks_nothing(replica: Replica, job: Job) -> Non
     assert gate.changes == []
     assert (await held(replica, job, ("peserta_didik", student))).sent is None
     assert (await replica.school(job)).marks == {}
+
+
+async def test_what_a_page_brings_is_judged_as_the_whole_school_would_be(replica: Replica, job: Job) -> None:
+    school = await baseline(replica, job)
+    student, fields = next(iter(school["peserta_didik"].items()))
+    await replica.look(job)
+    cursor = (await replica.school(job)).cursor
+    changed = a_row("peserta_didik", student, {**fields, "nama": "Kml"}, version=2, seq=cursor + 1)
+    added = a_row("peserta_didik", new_id(77), {**fields, "nama": "7"}, version=1, seq=cursor + 2)
+    gone = a_row("anggota_rombel", next(iter(school["anggota_rombel"])), None, version=2, seq=cursor + 3)
+    await replica.absorb_page(job, a_page(changed, added, gone), clear_doubt=True)
+    async with replica.requests.holding(job) as (transaction, state):
+        assert await transaction.value("SELECT verdict_revision FROM school") == state.revision, "it is judged"
+        followed = await judging.current(transaction, NPSN, TODAY)
+        whole = await judging.judge(transaction, NPSN, TODAY)
+    assert (followed.invalid, followed.warning, followed.findings) == (whole.invalid, whole.warning, whole.findings)
+    assert followed.invalid
 
 
 async def test_an_answer_that_was_lost_is_settled_by_the_next_first_fetch(replica: Replica, job: Job) -> None:

@@ -85,6 +85,7 @@ MUTANTS = {
     "the second batch is not known again": ("= excluded.content_hash", "= last_batch.content_hash"),
     "a new installation keeps the mark": ("mark_incarnation = NULL, mark_session = NULL", "nama = nama"),
     "what is not pending keeps its refusal": ("refusal IS NOT NULL AND NOT pending", "false"),
+    "a page is put over what was typed": ("(NOT r.pending AND NOT r.is_sent AND", "(NOT r.is_sent AND"),
     "what is held counts as unsent": ("(WHERE pending AND conflict IS NULL) AS unsent", "(WHERE pending) AS unsent"),
 }
 """Of a statement in services/replica/ or services/central/, what it says, and what it might as easily have said."""
