@@ -89,8 +89,12 @@ class Database:
         try:
             with tracing.step("transaction"):
                 pool = self._pool or await self._open()
-                async with pool.acquire(timeout=STATEMENT_SECONDS) as connection, connection.transaction():
-                    yield Transaction(connection)
+                connection = await pool.acquire(timeout=STATEMENT_SECONDS)
+                try:
+                    async with _committed(connection):
+                        yield Transaction(connection)
+                finally:
+                    await pool.release(connection)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             if is_transient(error):
                 raise DatabaseAway(type(error).__name__) from error
@@ -154,6 +158,27 @@ class Database:
         self._pool = pool
         await pool
         return pool
+
+
+@asynccontextmanager
+async def _committed(connection: PoolConnectionProxy[Row]) -> AsyncIterator[None]:
+    """A transaction. A server that has fallen silent is not asked to roll back: its connection is thrown away. So is that
+    of whoever is cancelled, for he is in a hurry.
+    """
+    transaction = connection.transaction()
+    try:
+        await transaction.start()
+        yield
+        await transaction.commit()
+    except (asyncio.CancelledError, TimeoutError, OSError):
+        connection.terminate()
+        raise
+    except BaseException:
+        try:
+            await transaction.rollback()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            connection.terminate()
+        raise
 
 
 async def _nothing_to_reset(_connection: Any) -> None:
