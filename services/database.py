@@ -162,8 +162,8 @@ class Database:
 
 @asynccontextmanager
 async def _committed(connection: PoolConnectionProxy[Row]) -> AsyncIterator[None]:
-    """A transaction. A server that has fallen silent is not asked to roll back: its connection is thrown away. So is that
-    of whoever is cancelled, for he is in a hurry.
+    """A transaction. The connection of a server that has fallen silent, or of whoever is cancelled, is thrown away:
+    to roll back might take as long as the server likes.
     """
     transaction = connection.transaction()
     try:
