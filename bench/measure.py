@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.embedded.guardian import stat_fields
+
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -100,22 +102,13 @@ def _own_seconds(pid: int) -> float:
 
 
 def _ended_children_seconds(pid: int) -> float:
-    fields = _stat(pid)
+    fields = stat_fields(pid)
     return 0.0 if fields is None else (int(fields[13]) + int(fields[14])) / TICKS  # cutime and cstime of proc(5)
 
 
 def _children() -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and (fields := _stat(int(entry.name))) is not None:
+        if entry.name.isdecimal() and (fields := stat_fields(int(entry.name))) is not None:
             found.setdefault(int(fields[1]), []).append(int(entry.name))
     return found
-
-
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/<pid>/stat from the third on; None: there is no such process."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_bytes().decode(errors="replace")
-    except OSError:
-        return None
-    return text.rpartition(")")[2].split()  # the second field, the name, may hold blanks and brackets

@@ -192,7 +192,7 @@ def driver_url(url: str) -> str:
     return parts._replace(scheme="postgresql", query=urlencode(query)).geturl()
 
 
-_NAMED = re.compile(r"'[^']*'|::|:([a-z_]+)")
+_NAMED = re.compile(r"'[^']*'|::|:([a-z_][a-z0-9_]*)")
 
 
 @lru_cache(maxsize=1024)

@@ -13,9 +13,9 @@ from services.errors import DatabaseAway
 
 
 def test_named_values_become_numbers_once_each_and_nothing_else_does() -> None:
-    statement, ordered = numbered("SELECT :b, CAST(:a AS text[]), :b, ''::bytea, now()::date, ':c', x = :a_b")
-    assert statement == "SELECT $1, CAST($2 AS text[]), $1, ''::bytea, now()::date, ':c', x = $3"
-    assert ordered({"a": 1, "b": 2, "a_b": 3}) == [2, 1, 3]
+    statement, ordered = numbered("SELECT :b, CAST(:a AS text[]), :b, ''::bytea, now()::date, ':c', x = :a_b, y = :a1")
+    assert statement == "SELECT $1, CAST($2 AS text[]), $1, ''::bytea, now()::date, ':c', x = $3, y = $4"
+    assert ordered({"a": 1, "b": 2, "a_b": 3, "a1": 4}) == [2, 1, 3, 4]
     with pytest.raises(KeyError):
         ordered({"a": 1, "b": 2})
 

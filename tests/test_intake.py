@@ -6,19 +6,24 @@ import pytest
 
 from services.database import Database
 from services.errors import MessageRefused
-from services.intake import Accounts, Answers, Quarantine
+from services.intake import Account, Accounts, Answers, Quarantine
 from services.intake.accounts import ANY_SCHOOL
 
 NPSN, OTHER = "97000002", "97000003"
 KEY = (NPSN, "/uji", "event-1")
 
 
+async def may(database: Database, user: str, npsn: str) -> Account | None:
+    async with database.transaction() as transaction:
+        return await Accounts.read(transaction, user, npsn)
+
+
 async def test_an_account_speaks_for_its_school_and_no_other(site_database: Database) -> None:
     accounts = Accounts(site_database)
     await accounts.grant("operator-satu", NPSN, "operator")
-    assert await accounts.of("operator-satu", OTHER) is None
-    assert await accounts.of("orang-lain", NPSN) is None
-    account = await accounts.of("operator-satu", NPSN)
+    assert await may(site_database, "operator-satu", OTHER) is None
+    assert await may(site_database, "orang-lain", NPSN) is None
+    account = await may(site_database, "operator-satu", NPSN)
     assert account is not None
     assert account.roles == {"operator"}
 
@@ -28,7 +33,7 @@ async def test_a_role_in_a_body_is_believed_only_of_a_user_who_may_name_people(s
     for role in ("operator", "principal"):
         await accounts.grant("konsol", ANY_SCHOOL, role, names_people=True)
         await accounts.grant("orang", ANY_SCHOOL, role)
-    console, person = await accounts.of("konsol", NPSN), await accounts.of("orang", NPSN)
+    console, person = await may(site_database, "konsol", NPSN), await may(site_database, "orang", NPSN)
     assert console is not None
     assert person is not None
     assert console.acts_as("operator") == {"operator"}

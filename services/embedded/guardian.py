@@ -43,7 +43,7 @@ class Process:
     stop_seconds: float = 0.0
 
 
-def _stat(pid: int) -> list[str] | None:
+def stat_fields(pid: int) -> list[str] | None:
     """The fields of /proc/<pid>/stat from the third on (state, parent, …), or None if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes().decode(errors="replace")
@@ -54,7 +54,7 @@ def _stat(pid: int) -> list[str] | None:
 
 def identify(name: str, pid: int, stop_signal: int = signal.SIGKILL, stop_seconds: float = 0.0) -> Process:
     """The process that has this pid now. Raises ProcessLookupError if there is none."""
-    fields = _stat(pid)
+    fields = stat_fields(pid)
     if fields is None:
         raise ProcessLookupError(pid)
     return Process(name, pid, int(fields[19]), stop_signal, stop_seconds)
@@ -62,7 +62,7 @@ def identify(name: str, pid: int, stop_signal: int = signal.SIGKILL, stop_second
 
 def is_alive(process: Process) -> bool:
     """Does it still run? A zombie does not: it has ended, and only its parent has not asked yet."""
-    fields = _stat(process.pid)
+    fields = stat_fields(process.pid)
     return fields is not None and fields[0] not in "ZX" and int(fields[19]) == process.start_ticks
 
 
@@ -79,7 +79,7 @@ def descendants(process: Process) -> list[Process]:
     """What it started, and what those started, as far as it runs now."""
     children: dict[int, list[Process]] = {}
     for pid in [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]:
-        fields = _stat(pid)
+        fields = stat_fields(pid)
         if fields is not None:
             children.setdefault(int(fields[1]), []).append(Process("", pid, int(fields[19])))
     found: list[Process] = []

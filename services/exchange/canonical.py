@@ -10,12 +10,11 @@ import contextlib
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import orjson
 
-from services.entities.schema import INTEGER_LIMIT, Fields
+from services.entities import INTEGER_LIMIT, SPECS, Fields
 
 Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 """A value as it travels. Decimals are texts; there are no floats."""
@@ -28,6 +27,8 @@ DEPTH_LIMIT = 32
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+_KNOWN_NAMES = frozenset(name for spec in SPECS.values() for name in spec.fields)
+"""What nearly every record has only; any other name is looked at as text."""
 _PLAIN = frozenset({str, int, bool})
 """Values whose order and form orjson gives as RFC 8785 does: no object inside, whose keys may be of any character."""
 
@@ -46,7 +47,7 @@ def encode(fields: Mapping[str, Any]) -> str:
 
     Raises NotCanonical with the first field, in order of names, that has no canonical form.
     """
-    if _PLAIN.issuperset(map(type, fields.values())) and _are_names(tuple(fields)):
+    if fields.keys() <= _KNOWN_NAMES and _PLAIN.issuperset(map(type, fields.values())):
         with contextlib.suppress(TypeError):  # a number or a character that has no canonical form: said below
             text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER).decode()
             if "\\u0000" not in text:  # NUL, or a backslash before u0000: looked at below
@@ -114,14 +115,8 @@ def same_fields(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> boo
     return all(same(a.get(name), b.get(name)) for name in a.keys() | b.keys())
 
 
-@lru_cache(maxsize=4096)
 def _is_name(name: Any) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
-
-
-@lru_cache(maxsize=4096)
-def _are_names(names: tuple[Any, ...]) -> bool:
-    return all(map(_is_name, names))
 
 
 def _ordered(field: str, value: Any, levels: int) -> Json:

@@ -50,14 +50,9 @@ class Accounts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def of(self, user_name: str, npsn: str) -> Account | None:
-        """What `user_name` may do at `npsn`; None if nothing."""
-        async with self._database.transaction() as transaction:
-            return await self.read(transaction, user_name, npsn)
-
     @staticmethod
     async def read(transaction: Transaction, user_name: str, npsn: str) -> Account | None:
-        """As `of`, inside a transaction."""
+        """What `user_name` may do at `npsn`; None if nothing."""
         rows = await transaction.rows(
             "SELECT role, names_people FROM account WHERE user_name = :user AND npsn IN (:npsn, '*')",
             user=user_name,

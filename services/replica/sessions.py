@@ -76,11 +76,6 @@ class Replica:
         self._told = checked
         self._today = today
 
-    async def school(self, job: Job) -> School:
-        """The school's state, for OPEN."""
-        async with self.requests.holding(job) as (_, school):
-            return school
-
     async def opening(self, job: Job) -> tuple[School, Stated | None]:
         """What OPEN says: the school's state, and the latest statement of central's present life, as far as this site
         knows it.

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATE_LENGTH = 10
 _DECIMAL = re.compile(r"-?[0-9]{1,6}(\.[0-9]{1,12})?")
 _NIK = re.compile(r"[0-9]{16}")
 _NISN = re.compile(r"[0-9]{10}")
@@ -27,9 +28,14 @@ def is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-@lru_cache(maxsize=16_384)
 def parse_date(text: str) -> date | None:
-    """YYYY-MM-DD, if there is such a day. Remembered: several rules read the same date, and people share them."""
+    """YYYY-MM-DD, if there is such a day."""
+    return _day(text) if len(text) == _DATE_LENGTH else None
+
+
+@lru_cache(maxsize=16_384)
+def _day(text: str) -> date | None:
+    """Remembered: several rules read the same date, and people share them."""
     if _DATE.fullmatch(text) is None:
         return None
     try:

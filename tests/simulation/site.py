@@ -199,10 +199,6 @@ class Replica:
 
     # ── a session's steps ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def school(self, job: Job) -> Known:
-        """The school's state, for OPEN."""
-        return _known(await self.holding(job, "read the school"))
-
     async def opening(self, job: Job) -> tuple[Known, Stated | None]:
         """What OPEN says: the school's state, and the latest statement that this site knows."""
         school = await self.holding(job, "read what OPEN says")
