@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from services import asyncapi, wire
+from services.backup.settings import BackupSettings
 from services.central import app as central
 from services.cli.outcomes import MEANINGS
 from services.cli.settings import UP_FILE, CommandSettings
@@ -45,6 +46,7 @@ CODES = {
     "UBAH": "A change that may not be made. It is an answer (`change.rejected.v1`, a refused record), never an error.",
     "SYN": "What a sync or a pull ends with when it does not complete.",
     "PUSAT": "Officers' changes and commands at central.",
+    "CAD": "Cadangan: a backup that is not made, cannot be read, or is not put back.",
 }
 """The families of codes."""
 
@@ -335,16 +337,22 @@ def settings_page() -> str:
     """Every setting of every service and of the command."""
     of_service = ServiceSettings.model_fields
     of_link = {name: f for name, f in LinkSettings.model_fields.items() if name not in of_service}
+    of_backup = {name: f for name, f in BackupSettings.model_fields.items() if name not in of_service}
     sections: list[tuple[str, str, Mapping[str, FieldInfo]]] = [
         ("Every service", "Shared by the four.", of_service),
         ("Syncer and puller", "What both have beside those.", of_link),
+        (
+            "Validator and central",
+            "What both have beside those of every service: the one backs up the site's database, the other its own.",
+            of_backup,
+        ),
         *(
             (name.capitalize(), "Beside those.", _own(model, base))
             for name, model, base in (
-                ("validator", validator.Settings, ServiceSettings),
+                ("validator", validator.Settings, BackupSettings),
                 ("syncer", syncer.Settings, LinkSettings),
                 ("puller", puller.Settings, LinkSettings),
-                ("central", central.Settings, ServiceSettings),
+                ("central", central.Settings, BackupSettings),
             )
         ),
         (

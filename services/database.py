@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -31,6 +31,9 @@ LISTEN_AGAIN_SECONDS = 2
 PREPARED_STATEMENTS = 300
 """Kept by each connection; a service has about half as many."""
 
+FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What the driver raises."""
+
 Statement = tuple[str, Callable[[Mapping[str, Any]], list[Any]]]
 """A statement as PostgreSQL takes it ($1, $2 …), and what puts named values in that order."""
 
@@ -48,7 +51,7 @@ class Row(asyncpg.Record):
 class Transaction:
     """An open transaction: named statements in (`:name`), rows out."""
 
-    def __init__(self, connection: PoolConnectionProxy[Row]) -> None:
+    def __init__(self, connection: PoolConnectionProxy[Row] | asyncpg.Connection[Row]) -> None:
         self._connection = connection
 
     async def run(self, sql: str, **values: Any) -> int:
@@ -73,6 +76,19 @@ class Transaction:
         row = await self.row(sql, **values)
         return None if row is None else row[0]
 
+    async def copy_out(self, query: str, take: Callable[[bytes], Coroutine[Any, Any, None]]) -> int:
+        """Hand over the rows of a query in COPY's text format, in pieces that end anywhere; the number of rows."""
+        try:
+            status = await self._connection.copy_from_query(query, output=take)
+        except asyncpg.InternalClientError as error:  # its word for a connection that was lost while nothing was asked
+            raise DatabaseAway(type(error).__name__) from error
+        return int(status.rpartition(" ")[2])
+
+    async def copy_in(self, table: str, names: Sequence[str], pieces: AsyncIterator[bytes]) -> int:
+        """Put rows in COPY's text format into the columns `names` of a table; the number of rows."""
+        status = await self._connection.copy_to_table(table, source=pieces, columns=list(names), schema_name="public")
+        return int(status.rpartition(" ")[2])
+
 
 class Database:
     """A pool of connections to one database. `url` begins with postgresql+asyncpg://."""
@@ -95,7 +111,35 @@ class Database:
                         yield Transaction(connection)
                 finally:
                     await pool.release(connection)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except FOREIGN as error:
+            if is_transient(error):
+                raise DatabaseAway(type(error).__name__) from error
+            raise
+
+    @asynccontextmanager
+    async def alone(self, *, snapshot: bool = False) -> AsyncIterator[Transaction]:
+        """A transaction over a connection of its own whose statements may take any time. `snapshot`: it only reads,
+        and all that it reads is of one moment. Raises DatabaseAway for what passes by itself.
+        """
+        try:
+            connection = await asyncpg.connect(
+                driver_url(self.url),
+                timeout=CONNECT_SECONDS,
+                record_class=Row,
+                server_settings={"application_name": self._name, "jit": "off"},
+            )
+            try:
+                transaction = (
+                    connection.transaction(isolation="repeatable_read", readonly=True)
+                    if snapshot
+                    else connection.transaction()
+                )
+                await transaction.start()
+                yield Transaction(connection)
+                await transaction.commit()
+            finally:
+                connection.terminate()  # which rolls back whatever was not committed, at once
+        except FOREIGN as error:
             if is_transient(error):
                 raise DatabaseAway(type(error).__name__) from error
             raise
@@ -111,7 +155,7 @@ class Database:
         A notice may be missed, while there is no connection or through a pooler: whoever listens looks by himself, too.
         """
         while not stopping.is_set():
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            with contextlib.suppress(*FOREIGN):
                 await self._listen(channel, heard, stopping)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LISTEN_AGAIN_SECONDS):
@@ -176,7 +220,7 @@ async def _committed(connection: PoolConnectionProxy[Row]) -> AsyncIterator[None
     except BaseException:
         try:
             await transaction.rollback()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except FOREIGN:
             connection.terminate()
         raise
 

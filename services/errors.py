@@ -5,8 +5,9 @@
     │   ├── DatabaseAway
     │   ├── BrokerAway       (also: a publish that nobody confirmed in time)
     │   └── CentralAway
-    └── Permanent            cannot help: the message goes to quarantine under its code
-        └── MessageRefused
+    └── Permanent            cannot help
+        ├── MessageRefused   the message goes to quarantine under its code
+        └── BackupFailed     a backup was not made, not read or not put back; nothing is changed
 
 A refused change or a refused sync is neither: it is a *result*, a `Problem` in an answer. Every code below has a cause,
 who must act, and a next step, in Indonesian and English; the same code is in the event, the log, the metric's label
@@ -57,6 +58,10 @@ class Permanent(SelarasError):
 
 class MessageRefused(Permanent):
     """A message that no handler can take: it is put into quarantine under its MSG- code."""
+
+
+class BackupFailed(Permanent):
+    """A backup that is not made, cannot be read, or is not put back, under its CAD- code; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,5 +351,53 @@ CATALOGUE: Mapping[str, Explained] = {
         "petugas", "Baris {line} berkas baseline tidak dapat dibaca: {reason}",
         "Line {line} of the baseline file cannot be read: {reason}",
         "Perbaiki baris itu; tidak ada yang disimpan", "Mend that line; nothing was stored",
+    ),
+    # ── CAD: cadangan, backups ───────────────────────────────────────────────────────────────────────────────────────
+    "CAD-01": Explained(
+        "ops", "Belum ada penerima cadangan yang dapat dipakai", "There is no usable recipient to encrypt a backup for",
+        "Buat kunci dengan selaras backup keygen FILE, isi SELARAS_BACKUP_RECIPIENTS dengan kunci publiknya (age1…)",
+        "Make a key with selaras backup keygen FILE, and set SELARAS_BACKUP_RECIPIENTS to its public half (age1…)",
+    ),
+    "CAD-02": Explained(
+        "ops", "Folder cadangan tidak dapat dipakai", "The folder for backups cannot be used",
+        "Periksa apakah folder itu ada, dapat ditulis, dan masih punya ruang; cadangan yang ada tidak disentuh",
+        "Look whether the folder is there, can be written to and has space left; the backups in it are untouched",
+    ),
+    "CAD-03": Explained(
+        "ops", "Kunci ini tidak membuka berkas itu", "This key does not open that file",
+        "Pakai kunci dari salah satu penerimanya; jika kuncinya benar, kepala berkas rusak: pakai cadangan lain",
+        "Use the key of one of its recipients; if it is the right one, the file's head is damaged: use another backup",
+    ),
+    "CAD-04": Explained(
+        "ops", "Berkas cadangan rusak atau terpotong", "The backup is damaged or cut short",
+        "Jangan dipakai; ambil salinan berkas yang sama dari tempat lain, atau cadangan sebelumnya",
+        "Do not use it; take the same file from elsewhere, or the backup before it",
+    ),
+    "CAD-05": Explained(
+        "ops", "Berkas ini bukan cadangan Selaras yang dikenal rilis ini", "This is no backup that this release of Selaras knows",
+        "Periksa nama berkasnya, dan rilis yang membuatnya", "Look at the file's name, and at the release that made it",
+    ),
+    "CAD-06": Explained(
+        "ops", "Basis data tujuan tidak kosong", "The database to put it into is not empty",
+        "Buat basis data baru yang kosong; yang lama disisihkan, jangan ditimpa",
+        "Make a new, empty database; put the old one aside, do not overwrite it",
+    ),
+    "CAD-07": Explained(
+        "ops", "Tabel cadangan ini bukan tabel yang dikenal rilis ini", "The backup's tables are not those that this release knows",
+        "Pakai rilis yang membuat cadangan itu, atau yang lebih baru", "Use the release that made the backup, or a newer one",
+    ),
+    "CAD-08": Explained(
+        "ops", "Cadangan basis data ini sedang dibuat oleh proses lain", "Another process is making a backup of this database",
+        "Tunggu sampai selesai, lihat selaras backup list", "Wait until it is done, see selaras backup list",
+    ),
+    "CAD-09": Explained(
+        "ops", "Basis data tidak memberi atau tidak menerima semuanya", "The database did not give, or did not take, everything",
+        "Periksa apakah basis data hidup dan pengguna ini pemiliknya, lalu ulangi",
+        "Look whether the database is up and this user owns it, then try again",
+    ),
+    "CAD-10": Explained(
+        "ops", "Berkas kunci tidak dapat dipakai", "The key file cannot be used",
+        "Beri berkas yang dibuat selaras backup keygen (AGE-SECRET-KEY-…)",
+        "Give the file that selaras backup keygen made (AGE-SECRET-KEY-…)",
     ),
 }  # fmt: skip

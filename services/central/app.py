@@ -10,6 +10,8 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from services import topology, wire
+from services.backup.serving import Backups
+from services.backup.settings import BackupSettings
 from services.broker import Handlers
 from services.calendar import today
 from services.central.background import Background
@@ -25,11 +27,10 @@ from services.intake import Answers
 from services.rules import RULES_VERSION
 from services.rules.versions import is_older, is_version
 from services.runtime import NotSetUp, Service
-from services.settings import ServiceSettings
 from services.signing import KeysUnusable, SigningKeys
 
 
-class Settings(ServiceSettings):
+class Settings(BackupSettings):
     """Central's own."""
 
     site: str = Field("pusat", description="The `site` label of central's metrics, and part of its events' `source`")
@@ -93,6 +94,9 @@ def build(settings: Settings) -> Service:
     service.work(background.follow_up)
     service.work(background.judge)
     service.scrape(gauges.refresh)
+    backups = Backups(database, "central", settings, service.registry)
+    service.work(backups.work)
+    service.scrape(backups.refresh)
     service.part(_Life(database, keys))
     return service
 

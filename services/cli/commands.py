@@ -83,6 +83,7 @@ COMMANDS = (
     Later("keys", "proof:keys", "The keys that central signs with."),
     Later("site", "site:app", "Sites that sync with this central."),
     Later("account", "account:app", "Which broker user may speak for which school."),
+    Later("backup", "backup:app", "Backups of the site's and central's databases: make, list, check, put back."),
     Later("dead", "ops:dead", "Messages that no service could take (quarantine)."),
     Later("config", "config:app", "The settings, and what they lead to."),
     Later("topology", "ops:topology_app", "The broker's exchanges, queues and bindings."),

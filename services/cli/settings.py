@@ -43,6 +43,9 @@ class CommandSettings(FromFilesToo):
     central_ca_file: Path | None = Field(
         None, description="The CA (PEM) that the certificate of central's broker is checked with, for site add"
     )
+    backup_folder: Path | None = Field(None, description="Where backups are: backup site, central, list")
+    backup_keep: int = Field(7, ge=1, description="How many backups of a database to keep: backup site, central")
+    backup_recipients: str = Field("", description="Public keys (age1…) that backups are encrypted for")
     otlp_endpoint: str | None = Field(
         None, description="Send traces to this OpenTelemetry collector; they begin with what the command publishes"
     )

@@ -8,11 +8,12 @@ from datetime import date
 from pydantic import Field
 
 from services import calendar, topology
+from services.backup.serving import Backups
+from services.backup.settings import BackupSettings
 from services.database import Database
 from services.intake import Answers
 from services.replica.gauges import STALE_DAYS, gauges
 from services.runtime import Service
-from services.settings import ServiceSettings
 from services.validator.handlers import handlers
 from services.validator.metrics import ValidatorMetrics
 from services.validator.parked import ParkedEvents
@@ -21,7 +22,7 @@ PREFETCH = dict.fromkeys(topology.VALIDATOR_CHANGES, 1) | {topology.VALIDATOR_RE
 """One change event in hand per queue keeps a school's in order; requests need none."""
 
 
-class Settings(ServiceSettings):
+class Settings(BackupSettings):
     """The validator's own."""
 
     site_database_url: str = Field(description="The replica: postgresql+asyncpg://role:password@host/database")
@@ -41,4 +42,7 @@ def build(settings: Settings, today: Callable[[], date] = calendar.today) -> Ser
     service.work(ParkedEvents(database, service.publisher, service.quarantine, today).work)
     service.daily(lambda: Answers.forget_old(database))
     service.scrape(refresh)
+    backups = Backups(database, "site", settings, service.registry)
+    service.work(backups.work)
+    service.scrape(backups.refresh)
     return service
