@@ -238,6 +238,24 @@ def _states(at: Clock) -> Iterator[Alert]:
         ),
         lasting=at.lasting(MINUTE),
     )
+    yield Alert(
+        "BackupTooOld",
+        "ticket",
+        "\nor\n".join(
+            f"time() - max by (site) ({prefix}_last_success_timestamp_seconds)\n"
+            f"  > 1.5 * (max by (site) ({prefix}_schedule_seconds) > 0)"
+            for prefix in ("selaras_backup", "selaras_central_backup")
+        ),
+        Words(
+            "Cadangan terakhir {{ $labels.site }} sudah {{ $value | humanizeDuration }} yang lalu",
+            "The newest backup of {{ $labels.site }} is {{ $value | humanizeDuration }} old",
+            "Lebih dari satu setengah kali jadwalnya, atau belum ada satu pun. Bila basis datanya hilang sekarang, "
+            "yang sesudah itu ikut hilang.",
+            "More than one and a half times its schedule, or there is none at all. If the database were lost now, what "
+            "came after would be lost with it.",
+        ),
+        lasting=at.lasting(HOUR),
+    )
     hour = at.over(HOUR)
     yield Alert(
         "SyncInvariantViolated",

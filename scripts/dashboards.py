@@ -34,6 +34,7 @@ def _stat(title: str, expr: str, *, red: float | None, unit: str = "short", abou
 
 
 _DURATION = "selaras_sync_duration_seconds_bucket"
+_BACKUPS = ("selaras_backup", "selaras_central_backup")
 
 SYNCS = Dashboard(
     "selaras-syncs",
@@ -149,6 +150,27 @@ SYNCS = Dashboard(
                         "{{entity}} {{side}}"),
                        (f"sum by (entity) (increase(selaras_central_repaired_records_total{{{SITE}}}[1h]))",
                         "{{entity}} pusat · central")]),
+            ],
+        ),
+        Row(
+            "Cadangan · backups",
+            [
+                Panel("Umur yang terbaru · age of the newest",
+                      [(_age(f"{metric}_last_success_timestamp_seconds", "site"), "{{site}}") for metric in _BACKUPS],
+                      unit="s"),
+                Panel("Besarnya · its size",
+                      [(f"max by (site) ({metric}_last_success_bytes{{{SITE}}})", "{{site}}") for metric in _BACKUPS],
+                      unit="bytes"),
+                Panel("Lamanya · how long it took",
+                      [(f"max by (site) ({metric}_last_success_duration_seconds{{{SITE}}})", "{{site}}")
+                       for metric in _BACKUPS], unit="s"),
+                Panel("Gagal sejak yang terbaru · failed since the newest",
+                      [(f"max by (site) ({metric}_failing{{{SITE}}})", "{{site}}") for metric in _BACKUPS], red=1),
+                Panel("Kegagalan dan percobaan, 1 hari · failures and attempts, 1 day",
+                      [(f"sum by (site, reason) (increase({metric}_failures_total{{{SITE}}}[1d]))",
+                        "{{site}} {{reason}}") for metric in _BACKUPS]
+                      + [(f"sum by (site) (increase({metric}_attempts_total{{{SITE}}}[1d]))",
+                          "{{site}} semua · attempts") for metric in _BACKUPS]),
             ],
         ),
         Row(

@@ -185,7 +185,7 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     assert [name for name in re.findall(r"`(test_\w+)`", text) if f"def {name}(" not in tests] == []
     files = re.findall(r"`((?:services|tests|scripts|docs)/[\w/.-]+)`", text)
     assert [name for name in files if not (ROOT / name).exists()] == []
-    codes = re.findall(r"\b(?:MSG|UBAH|SYN|PUSAT)-\d\d\b", text)
+    codes = re.findall(r"\b(?:MSG|UBAH|SYN|PUSAT|CAD)-\d\d\b", text)
     assert [code for code in codes if code not in CATALOGUE] == []
     rules = re.findall(r"\b(?:SKL|PD|GTK|RMB|PBJ|WAJIB)-\d\d\b", text)
     assert [code for code in rules if code not in RULES] == []

@@ -15,7 +15,7 @@ from services.errors import CATALOGUE, MessageRefused, Permanent, SelarasError, 
 from services.problems import problem
 
 SERVICES = Path(errors.__file__).parent
-CODE = re.compile(r"(MSG|UBAH|SYN|PUSAT)-\d\d")
+CODE = re.compile(r"(MSG|UBAH|SYN|PUSAT|CAD)-\d\d")
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
 RAISED = ("MessageRefused", "Permanent")
 

@@ -154,6 +154,8 @@ def _probes(name: str, values: Mapping[str, Any], shift: int) -> Iterator[tuple[
             yield "keys", partial(probes.public_keys, "keys", values["central_keys_file"], replica)
     if name == "central" and (file := values.get("signing_keys_file")):
         yield "keys", partial(probes.signing_keys, "keys", Path(file), replica)
+    if values.get("backup_every") and (folder := values.get("backup_folder")):
+        yield "backups", partial(probes.backups, "backups", Path(folder))
     if {"http_host", "http_port"} <= values.keys():
         number = int(values["http_port"])
         yield "http", partial(probes.port, "http", name, values["http_host"], number + shift if number else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,7 @@ from aiormq.exceptions import (
 
 from services.central import receipts as central_receipts
 from services.database import Database
+from services.problems import problem
 from services.replica import receipts as site_receipts
 from services.signing import KeysUnusable, NotProven, PublicKeys, SigningKeys
 
@@ -186,6 +188,14 @@ async def pair(what: str, private: Path, public: Path) -> list[Found]:
                   "Jalankan `selaras keys public`", "Run `selaras keys public`")
         ]  # fmt: skip
     return [Found(what, True, "pasangan cocok", "private and public fit")]
+
+
+async def backups(what: str, folder: Path) -> list[Found]:
+    """A folder that is there and may be written to, as far as can be told without writing."""
+    if os.access(folder, os.W_OK | os.X_OK) and folder.is_dir():  # noqa: ASYNC240  as the other files here
+        return [Found(what, True, f"{folder} dapat ditulis", f"{folder} can be written to")]
+    why = problem("CAD-02")
+    return [Found(what, False, f"{folder}: {why.text_id}", f"{folder}: {why.text_en}", why.next_id, why.next_en)]
 
 
 async def port(what: str, service: str, host: str, number: int) -> list[Found]:

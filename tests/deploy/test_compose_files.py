@@ -16,8 +16,8 @@ EVERY = [pytest.param(service, id=name) for name, service in SERVICES.items()]
 LASTING = [pytest.param(service, id=name) for name, service in SERVICES.items() if name not in (*ONCE, *TOOLS)]
 ADDRESSES = {"amqp_url", "site_database_url", "central_database_url", "central_amqp_url", "site"}
 """Settings that `prepare` writes as files."""
-FIXED = {"http_host", "http_port", "central_keys_file", "signing_keys_file"}
-"""Settings that follow from the image and from where the secrets are mounted."""
+FIXED = {"http_host", "http_port", "central_keys_file", "signing_keys_file", "backup_folder"}
+"""Settings that follow from the image and from where the secrets and the backups are mounted."""
 
 
 def test_every_knob_is_explained_with_its_default_and_nothing_else_is() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import aio_pika
 import pytest
+from pyrage.x25519 import Identity
 from rich.console import Console
 
 from scripts import alerts
@@ -226,6 +227,20 @@ async def test_a_hole_in_centrals_seq_pages_at_once_and_until_central_was_starte
         await restart(broken, "central")
         assert isinstance(await stage.session(client, "verify", "operator"), SessionCompleted)
     await resolved(watch, "SyncInvariantViolated", site="pusat", invariant="seq_without_holes")
+
+
+async def test_a_backup_that_is_not_made_is_alarmed_until_one_is(
+    watch: Watch, stage: Stage, broken: Stack, tmp_path: Path
+) -> None:
+    folder, key = tmp_path / "belum-ada", str(Identity.generate().to_public())
+    settings = {"EVERY": "24", "FOLDER": str(folder), "RECIPIENTS": key}
+    await restart(broken, "validator", **{f"SELARAS_BACKUP_{name}": value for name, value in settings.items()})
+    await fired(watch, "BackupTooOld", TICKET, site="situs")
+    folder.mkdir()
+    made = await selaras(stage, "backup", "site", "--to", str(folder), "--recipient", key)
+    assert made.code == 0, made
+    await resolved(watch, "BackupTooOld", site="situs")
+    await restart(broken, "validator")
 
 
 async def test_a_service_that_is_down_is_alarmed_with_its_site_until_it_is_up(watch: Watch, broken: Stack) -> None:

@@ -42,7 +42,47 @@ def state(name: str, values: str, labels: str = "", processes: int = 1) -> Serie
 SYNC = {"site": "situs", "kind": "sync"}
 FAILED = SYNC | {"reason": "SYN-21", "severity": "ticket"}
 
+DAILY = {"situs": "selaras_backup", "pusat": "selaras_central_backup"}
+
+
+def backups(site: str, last: str, schedule: str) -> Series:
+    """Of a database's backups: the moment of the newest, the schedule; alike from two processes."""
+    return {
+        f'{DAILY[site]}_{name}{{job="x",site="{site}",instance="x{n}:9100"}}': values
+        for name, values in (("last_success_timestamp_seconds", last), ("schedule_seconds", schedule))
+        for n in range(2)
+    }
+
+
 CASES = [
+    Case(
+        "BackupTooOld",
+        "none for more than a day and a half of a daily schedule, at the site and at central, then one",
+        backups("situs", "60x2400 144060x200", "86400x2600") | backups("pusat", "60x2400 144060x200", "86400x2600"),
+        {
+            "2160m": [], "2215m": [],
+            "2225m": [{"site": site, "severity": "ticket"} for site in ("situs", "pusat")],
+            "2405m": [],
+        },
+    ),
+    Case(
+        "BackupTooOld",
+        "a schedule that never made one",
+        backups("situs", "0x200", "3600x200") | backups("pusat", "0x200", "0x200"),
+        {"145m": [], "155m": [{"site": "situs", "severity": "ticket"}]},
+    ),
+    Case(
+        "BackupTooOld",
+        "no schedule, and an old one or none",
+        backups("situs", "60x4000", "0x4000") | backups("pusat", "0x4000", "0x4000"),
+        {"3900m": []},
+    ),
+    Case(
+        "BackupTooOld",
+        "one each day",
+        backups("situs", "60x1440 86460x1440 172860x1440", "86400x4400"),
+        {"1439m": [], "2800m": [], "4200m": []},
+    ),
     Case(
         "SyncFailedOutstanding",
         "a failure that stays for a quarter of an hour, counted once though three processes show it",
@@ -327,7 +367,7 @@ def test_the_alerts_are_those_that_the_operators_were_promised() -> None:
     assert set(NAMES) == {
         "SyncFailedOutstanding", "SyncFailureRatioHigh", "SyncPendingTooOld", "SyncBacklogNotDraining",
         "SyncNoneSucceeded", "PendingRecordsTooOld", "DeadLettersPresent", "SyncInvariantViolated", "SyncBlind",
-        "BrokerNearBlocking",
+        "BrokerNearBlocking", "BackupTooOld",
     }  # fmt: skip
 
 
