@@ -16,12 +16,14 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, BinaryIO
+from datetime import datetime
+from typing import Any, BinaryIO, get_args
 
 import orjson
 import zstandard
 
 from services.errors import BackupFailed
+from services.tables import Side
 
 FORMAT = 1
 HEAD, TAIL = "backup.json", "manifest.json"
@@ -185,7 +187,11 @@ class Reader:
 def _head(document: Any) -> Head:
     if document["format"] != FORMAT:
         raise BackupFailed("CAD-05")
-    return Head(**{name: document[name] for name in Head.__dataclass_fields__})
+    head = Head(**{name: document[name] for name in Head.__dataclass_fields__})
+    datetime.fromisoformat(head.made_at)
+    if head.side not in get_args(Side) or not re.fullmatch("[0-9]{4}", head.revision):
+        raise BackupFailed("CAD-05")
+    return head
 
 
 def _manifest(document: Any) -> Manifest:

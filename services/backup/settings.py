@@ -12,6 +12,10 @@ from services.errors import BackupFailed
 from services.settings import ServiceSettings
 
 
+KEEP = 7
+"""Backups of a database that stay, unless told otherwise."""
+
+
 class BackupSettings(ServiceSettings):
     """What a service that makes backups has beside what all have. Several processes make one backup."""
 
@@ -21,7 +25,9 @@ class BackupSettings(ServiceSettings):
     backup_folder: Path | None = Field(
         None, validate_default=True, description="Where to: a folder that is there, best of another machine or disk"
     )
-    backup_keep: int = Field(7, ge=1, description="How many of the newest to keep; older ones go once a newer is whole")
+    backup_keep: int = Field(
+        KEEP, ge=1, description="How many of the newest to keep; older ones go once a newer is whole"
+    )
     backup_recipients: str = Field(
         "",
         validate_default=True,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from pyrage.x25519 import Recipient
 
@@ -20,6 +22,9 @@ from services.backup.ledger import Ledger
 from services.database import FOREIGN, Database, Transaction
 from services.errors import BackupFailed, DatabaseAway
 
+T = TypeVar("T")
+STALLED_SECONDS = 600.0
+"""A server of which nothing is heard for so long in the middle of a table is away."""
 PLAIN_TEXT = (
     "SET LOCAL TimeZone = 'UTC'", "SET LOCAL DateStyle = 'ISO, YMD'", "SET LOCAL IntervalStyle = 'postgres'",
     "SET LOCAL bytea_output = 'hex'", "SET LOCAL extra_float_digits = 1",
@@ -100,19 +105,37 @@ async def _write(
     snapshot: Transaction, side: tables.Side, wanted: Wanted, stopping: Callable[[], bool]
 ) -> tuple[Origin, Path, Growing, Manifest]:
     head, origin, name = await _about(snapshot, side)
-    with folder.growing(wanted.folder, origin, name) as grown, sealing.sealed(grown, wanted.recipients) as sealed:
+    loop = asyncio.get_running_loop()
+    async with (
+        _in_threads(folder.growing(wanted.folder, origin, name)) as grown,
+        _in_threads(sealing.sealed(grown, wanted.recipients)) as sealed,
+    ):
         writer = await asyncio.to_thread(Writer, sealed, head)
         for table, columns in head.columns.items():
+            async with asyncio.timeout(STALLED_SECONDS) as limit:
 
-            async def more(piece: bytes, table: str = table) -> None:
-                if stopping():
-                    raise Stopped
-                await asyncio.to_thread(writer.rows, table, piece)
+                async def more(piece: bytes, table: str = table, limit: asyncio.Timeout = limit) -> None:
+                    limit.reschedule(loop.time() + STALLED_SECONDS)
+                    if stopping():
+                        raise Stopped
+                    await asyncio.to_thread(writer.rows, table, piece)
 
-            await snapshot.copy_out(f"SELECT {_quoted(columns)} FROM public.{_quoted([table])}", more)  # noqa: S608
+                await snapshot.copy_out(f"SELECT {_quoted(columns)} FROM public.{_quoted([table])}", more)  # noqa: S608
             await asyncio.to_thread(writer.table_ends, table)
         manifest = await asyncio.to_thread(writer.close, await _sequences(snapshot))
     return origin, wanted.folder / name, grown, manifest
+
+
+@asynccontextmanager
+async def _in_threads(manager: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """A block whose beginning and end wait for a disk, without holding up whoever else is in this process."""
+    value = await asyncio.to_thread(manager.__enter__)
+    try:
+        yield value
+    except BaseException as error:
+        await asyncio.to_thread(manager.__exit__, type(error), error, error.__traceback__)
+        raise
+    await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 async def _about(snapshot: Transaction, side: tables.Side) -> tuple[Head, Origin, str]:

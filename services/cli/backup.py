@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from alembic.util import CommandError
 from pyrage.x25519 import Identity
 
 from services import tables
 from services.backup import folder, reading, sealing, taking
 from services.backup.reading import Read
+from services.backup.settings import KEEP
 from services.cli import show
 from services.cli.arguments import AsJson
 from services.cli.files import write_new
@@ -69,8 +71,8 @@ def _make(side: Side, to: Path | None, keep: int | None, recipient: list[str] | 
     with _told(), _busy("membuat cadangan · making a backup"):
         wanted = taking.Wanted(
             _folder(to, settings, "--to"),
-            sealing.recipients(" ".join(recipient) if recipient else settings.backup_recipients),
-            keep or settings.backup_keep,
+            sealing.recipients(" ".join(recipient or [settings.backup_recipients or ""])),
+            keep or settings.backup_keep or KEEP,
         )
         taken = asyncio.run(_take(settings.need(f"{side}_database_url"), side, wanted))
     rows = sum(taken.rows.values())
@@ -192,19 +194,28 @@ NEXT: dict[Side, tuple[str, ...]] = {
 
 
 async def _restore(url: str, side: Side, file: Path, keys: Sequence[Identity], read: Read) -> None:
-    from services import migrations
-
     if read.head.revision > tables.NEEDED[side]:
         raise BackupFailed("CAD-07", f"{side} {read.head.revision}")
     database = Database(url, pool=1, name="restore")
     try:
         if not await reading.is_empty(database, read.head.revision):
             raise BackupFailed("CAD-06")
-        await asyncio.to_thread(migrations.upgrade, side, url, read.head.revision)
+        await asyncio.to_thread(_tables, side, url, read.head.revision)
         await reading.restore(database, file, keys)
     finally:
         await database.close()
-    await migrations.upgrade_async(side, url)
+    await asyncio.to_thread(_tables, side, url, tables.NEEDED[side])
+
+
+def _tables(side: Side, url: str, revision: str) -> None:
+    from services import migrations
+
+    try:
+        migrations.upgrade(side, url, revision)
+    except CommandError as error:  # a revision that there never was
+        raise BackupFailed("CAD-07", f"{side} {revision}") from error
+    except (migrations.TablesInUse, migrations.TablesUnfit) as error:
+        raise BackupFailed("CAD-09", str(error)) from error
 
 
 @app.command("keygen")

@@ -44,8 +44,10 @@ class CommandSettings(FromFilesToo):
         None, description="The CA (PEM) that the certificate of central's broker is checked with, for site add"
     )
     backup_folder: Path | None = Field(None, description="Where backups are: backup site, central, list")
-    backup_keep: int = Field(7, ge=1, description="How many backups of a database to keep: backup site, central")
-    backup_recipients: str = Field("", description="Public keys (age1…) that backups are encrypted for")
+    backup_keep: int | None = Field(
+        None, ge=1, description="How many backups of a database to keep, 7 without it: backup site, central"
+    )
+    backup_recipients: str | None = Field(None, description="Public keys (age1…) that backups are encrypted for")
     otlp_endpoint: str | None = Field(
         None, description="Send traces to this OpenTelemetry collector; they begin with what the command publishes"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import orjson
 import pytest
@@ -69,6 +70,15 @@ def test_zstd_and_tar_open_it_and_each_file_has_whole_lines() -> None:
     assert len(parts) > 2
     assert all(part.endswith(b"\n") for part in parts)
     assert b"".join(parts) == lines
+
+
+@pytest.mark.parametrize(
+    "other", [{"side": "../site"}, {"revision": "head"}, {"revision": 5}, {"made_at": "kemarin"}, {"columns": None}]
+)
+def test_a_head_that_says_what_no_backup_says_is_not_taken(other: dict[str, object]) -> None:
+    document = {"format": FORMAT, **asdict(A_HEAD), **other}
+    with pytest.raises(BackupFailed, match=r"CAD-0[45]"):
+        read(packed({HEAD: orjson.dumps(document), TAIL: b'{"tables": {}, "sequences": {}}'}))
 
 
 @pytest.mark.parametrize(

@@ -58,12 +58,13 @@ CASES = [
     Case(
         "BackupTooOld",
         "none for more than a day and a half of a daily schedule, at the site and at central, then one",
-        backups("situs", "60x2400 144060x200", "86400x2600") | backups("pusat", "60x2400 144060x200", "86400x2600"),
+        backups("situs", "60x240 144600x20", "86400x260") | backups("pusat", "60x240 144600x20", "86400x260"),
         {
-            "2160m": [], "2215m": [],
-            "2225m": [{"site": site, "severity": "ticket"} for site in ("situs", "pusat")],
-            "2405m": [],
+            "2160m": [], "2220m": [],
+            "2240m": [{"site": site, "severity": "ticket"} for site in ("situs", "pusat")],
+            "2420m": [],
         },
+        every="10m",
     ),
     Case(
         "BackupTooOld",
@@ -74,14 +75,16 @@ CASES = [
     Case(
         "BackupTooOld",
         "no schedule, and an old one or none",
-        backups("situs", "60x4000", "0x4000") | backups("pusat", "0x4000", "0x4000"),
+        backups("situs", "60x400", "0x400") | backups("pusat", "0x400", "0x400"),
         {"3900m": []},
+        every="10m",
     ),
     Case(
         "BackupTooOld",
         "one each day",
-        backups("situs", "60x1440 86460x1440 172860x1440", "86400x4400"),
-        {"1439m": [], "2800m": [], "4200m": []},
+        backups("situs", "60x144 86460x144 172860x144", "86400x440"),
+        {"1440m": [], "2800m": [], "4200m": []},
+        every="10m",
     ),
     Case(
         "SyncFailedOutstanding",
