@@ -22,8 +22,10 @@ from asyncpg.pool import PoolConnectionProxy
 from services import tracing
 from services.errors import DatabaseAway
 
-TRANSIENT_STATES = ("08", "53", "57", "40", "25006", "55P03")
-"""SQLSTATE classes that pass by themselves: connection, resources, shutdown, rollback, read-only, lock timeout."""
+TRANSIENT_STATES = ("08", "53", "57", "40", "25006", "3D000", "55000", "55P03")
+"""SQLSTATE classes that pass by themselves: connection, resources, shutdown, rollback, read-only, lock timeout; and
+a database that is being put back: not there (3D000), takes nobody in, or is still being recovered (55000).
+"""
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 60
 CLOSE_SECONDS = 2
