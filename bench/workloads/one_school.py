@@ -25,13 +25,19 @@ class OneSchool:
         npsn, twin = new_npsn(), new_npsn()  # the twin is bare's
         staff = new_staff(size.records, turns.ours.today)
         await self._new_records(npsn, twin, staff)
+        await self._are_equal(npsn, twin)
         if turns.wants("W3", "W2"):
             there: dict[str, Fields] = {one: {**fields, "jenis_ptk_id": 3} for one, fields in staff.items()}
             await self._central_changes_all(npsn, twin, there)
+            await self._are_equal(npsn, twin)
         if turns.wants("W2"):
             await self._both_ways(npsn, twin, there)
-        await turns.bare_is_equal(twin)
-        await turns.ours.is_equal(npsn, **{ENTITY: size.records + TEACHERS})
+            await self._are_equal(npsn, twin)
+
+    async def _are_equal(self, npsn: str, twin: str) -> None:
+        """Both sides of ours, and both peers of bare. Raises WentWrong."""
+        await self._turns.bare_is_equal(twin)
+        await self._turns.ours.is_equal(npsn, **{ENTITY: self._turns.size.records + TEACHERS})
 
     async def _new_records(self, npsn: str, twin: str, staff: dict[str, Fields]) -> None:
         turns = self._turns
