@@ -123,7 +123,7 @@ class Workers:
 
     async def store(self, transaction: Transaction, wanted: Wanted, refused: Problem | None) -> Asked:
         """Store a request, once, or the end of one that is `refused`."""
-        if wanted.after:
+        if wanted.after and refused is None:
             self._expecting.add(wanted.npsn)
         ending = None if refused is None else (refused.code, self._refusal(wanted.cause, refused))
         return await asking.ask(transaction, wanted, after_seconds=self._after_seconds, refused=ending)

@@ -6,6 +6,7 @@ from.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -153,10 +154,11 @@ class Replica:
                 changed=int(changed or went),
             )  # fmt: skip
             if changed and page.complete and not went:  # of more pages, or older ones, all is judged at once, later
-                before, after = _moved(shown, taken)
-                await judging.follow(
-                    transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
-                )
+                with contextlib.suppress(NotCanonical):  # a hand made a row unreadable: all is judged once it is mended
+                    before, after = _moved(shown, taken)
+                    await judging.follow(
+                        transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
+                    )
         return len(page.rows)
 
     async def look(self, job: Job) -> Gate:
@@ -323,7 +325,9 @@ async def _take_as_shown(transaction: Transaction, npsn: str, shown: Mapping[Key
 def _moved(
     shown: Mapping[Key, PageRow], taken: Mapping[Key, records.Shown]
 ) -> tuple[dict[Key, Replicated], dict[Key, Replicated]]:
-    """The records whose data changed as they were taken, before and after."""
+    """The records whose data changed as they were taken, before and after. Raises NotCanonical for a text that a hand
+    made unreadable.
+    """
     before, after = {}, {}
     for key, was in taken.items():
         if was.changed:
@@ -331,16 +335,8 @@ def _moved(
             fields = _fields(row.text)
             after[key] = Replicated(Base(row.version, row.seq, fields), fields)
             if was.before is not None:
-                before[key] = Replicated(Base(0, 0, None), _readable(was.before))
+                before[key] = Replicated(Base(0, 0, None), _fields(was.before))
     return before, after
-
-
-def _readable(text: str) -> dict[str, Any]:
-    """What a hand made unreadable was judged as nothing."""
-    try:
-        return canonical.decode(text)
-    except NotCanonical:
-        return {}
 
 
 async def _take_as_sent(transaction: Transaction, npsn: str, verdicts: Mapping[Key, RecordVerdict]) -> set[Key]:
