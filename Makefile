@@ -59,7 +59,7 @@ lock: venv ## make requirements.lock anew from pyproject.toml (needs uv)
 
 clean: ## remove all that can be made again: .venv, the private servers' data, caches
 	@rm -rf .venv .run dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	@find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find services tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv:
 	@sh scripts/bootstrap.sh

@@ -69,6 +69,8 @@ def main(
     data = {"command": "speed", "runs": runs, "size": asdict(size), **as_data(figures)}
     shown: Sequence[Table] = report.tables(data)
     report.show(shown, console)
+    if small:
+        say("So little was done that these figures say nothing about the targets.")
     written(json_file, data, plot.ratios(data))
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import aio_pika
 import asyncpg
 import orjson
+import uvloop
 import zstandard
 
 from bench.floor import TABLE
@@ -152,4 +153,5 @@ def _answer(said: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(*sys.argv[1:5]))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the services do
+        runner.run(serve(*sys.argv[1:5]))

@@ -35,6 +35,7 @@ def _seconds(data: Data) -> Table:
     rows = [
         [
             name,
+            f"{of['records']:,}" if of["records"] else "",
             *(number(of["median_seconds"].get(who)) for who in WHO),
             number(of["ratio_to_bare"], 2),
             ", ".join(f"{who}: {number(s)}" for who, s in of["median_seconds"].items() if who not in WHO),
@@ -42,7 +43,7 @@ def _seconds(data: Data) -> Table:
         for name, of in data["workloads"].items()
         if of["median_seconds"]
     ]  # fmt: skip
-    return Table("Seconds, medians", ("", *WHO, "ours ÷ bare", ""), rows)
+    return Table("Seconds, medians", ("", "records", *WHO, "ours ÷ bare", ""), rows)
 
 
 def _targets(data: Data) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -22,12 +23,16 @@ from asyncpg.pool import PoolConnectionProxy
 from services import tracing
 from services.errors import DatabaseAway
 
-TRANSIENT_STATES = ("08", "53", "57", "40", "25006", "55P03")
-"""SQLSTATE classes that pass by themselves: connection, resources, shutdown, rollback, read-only, lock timeout."""
+TRANSIENT_STATES = ("08", "53", "57", "40", "25006", "3D000", "55000", "55P03")
+"""SQLSTATE classes that pass by themselves: connection, resources, shutdown, rollback, read-only, lock timeout; and
+a database that is being put back: not there (3D000), takes nobody in, or is still being recovered (55000).
+"""
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 60
 CLOSE_SECONDS = 2
 LISTEN_AGAIN_SECONDS = 2
+LISTEN_CHECK_SECONDS = 30
+"""Who only listens sends nothing, and so never hears that the other side is gone: it asks."""
 PREPARED_STATEMENTS = 300
 """Kept by each connection; a service has about half as many."""
 
@@ -163,17 +168,21 @@ class Database:
 
     async def _listen(self, channel: str, heard: Callable[[str], None], stopping: asyncio.Event) -> None:
         connection = await asyncpg.connect(
-            driver_url(self.url), timeout=CONNECT_SECONDS, server_settings={"application_name": f"{self._name} listens"}
+            driver_url(self.url),
+            timeout=CONNECT_SECONDS,
+            command_timeout=CONNECT_SECONDS,
+            server_settings={"application_name": f"{self._name} listens"},
         )
         ended = asyncio.Event()
+        waiting = [asyncio.ensure_future(event.wait()) for event in (stopping, ended)]
         try:
             connection.add_termination_listener(lambda _connection: ended.set())
             await connection.add_listener(channel, lambda _connection, _pid, _channel, payload: heard(str(payload)))
-            waiting = [asyncio.ensure_future(event.wait()) for event in (stopping, ended)]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            while not (await asyncio.wait(waiting, timeout=LISTEN_CHECK_SECONDS, return_when=FIRST_COMPLETED))[0]:
+                await connection.execute("SELECT 1")
+        finally:
             for one in waiting:
                 one.cancel()
-        finally:
             connection.terminate()
 
     async def close(self) -> None:

@@ -272,6 +272,12 @@ CATALOGUE: Mapping[str, Explained] = {
         "A sync of this school is running, this request has joined it",
         "Tunggu: hasilnya diberitahukan di sini juga", "Wait: its outcome is told here too",
     ),
+    "SYN-14": Explained(
+        "operator", "Pusat dipulihkan dari cadangan: sekolah ini memulihkan bagiannya dahulu",
+        "Central was put back from a backup: this school recovers its part first",
+        "Tunggu: pemulihan berjalan sendiri, lalu permintaan ini dilanjutkan",
+        "Wait: the recovery runs by itself, then this request goes on",
+    ),
     "SYN-15": Explained(
         "ops", "Pusat kehilangan data yang pernah dinyatakannya; sekolah ini dihentikan",
         "Central lacks what it had stated; this school is stopped",

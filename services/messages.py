@@ -23,7 +23,7 @@ MAX_CHANGES = 1000
 
 Npsn = Annotated[str, Field(pattern=r"^([0-9]{8}|[PK][0-9]{7}|NP[0-9]{6})$")]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-Kind = Literal["sync", "pull", "restore", "verify"]
+Kind = Literal["sync", "pull", "restore", "verify", "recover"]
 Count = Annotated[int, Field(ge=0)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 
@@ -389,6 +389,32 @@ class VerifyFailed(SessionFailed):
     type = "verify.failed.v1"
 
 
+class RecoverStarted(SessionStarted):
+    """Nobody asks for a recover: a syncer begins it when central was put back from a backup (SYN-14)."""
+
+    type = "recover.started.v1"
+
+
+class RecoverProgressed(SessionProgressed):
+    type = "recover.progressed.v1"
+
+
+class RecoverCompleted(SessionCompleted):
+    """`sent`: records given back to central. `verdicts`: `applied`, central has it again as it was; `unchanged`, it
+    kept what it has.
+    """
+
+    type = "recover.completed.v1"
+
+
+class RecoverRefused(SessionRefused):
+    type = "recover.refused.v1"
+
+
+class RecoverFailed(SessionFailed):
+    type = "recover.failed.v1"
+
+
 # ── A site and central: registration and the exchange (docs/protocol.md) ─────────────────────────────────────────────
 
 
@@ -436,6 +462,7 @@ class Stated(Part):
 class SessionOpen(Message):
     """site → central: begin a session. The same message id again gets the same grant; every new attempt has a new
     id. The site speaks every protocol from `oldest_protocol_version` (if absent, this one alone) to `protocol_version`.
+    `proof`: the latest statement as central signed it; a central that was put back knows an installation by it.
     """
 
     type = "session.open.v1"
@@ -452,6 +479,7 @@ class SessionOpen(Message):
     clock: str
     actor: str | None = None
     statement: Stated | None = None
+    proof: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,7 +535,8 @@ class Limits(Part):
 
 class SessionGranted(Message):
     """central → site: the session, and the first page. Of a restore, `as_of` is the seq that is given back, and `mark`
-    what the site's marks become.
+    what the site's marks become. `common`: the seq up to which both histories are one; of a recover, whose page is
+    empty, what the site goes back to.
     """
 
     type = "session.granted.v1"
@@ -520,6 +549,7 @@ class SessionGranted(Message):
     page: SessionPage
     mark: Mark | None = None
     as_of: Count | None = None
+    common: Count | None = None
 
 
 class SessionRefusal(Message):
@@ -613,7 +643,9 @@ class SessionResult(Message):
 
 
 class SessionVerify(InSession):
-    """site → central: is this what you hold? `root` in hex."""
+    """site → central: is this what you hold? `root` in hex. `receipt`: of a recover, the signed statement of the site's
+    last sync; on its very root the sync counts again.
+    """
 
     type = "session.verify.v1"
 
@@ -622,6 +654,7 @@ class SessionVerify(InSession):
     unsent: Count
     held: Count
     refused: Count
+    receipt: str | None = None
 
 
 class SessionEqual(Message):
@@ -778,6 +811,80 @@ class SessionMended(Message):
     removed: list[str] = []
 
 
+@dataclass(frozen=True, slots=True)
+class RecordKey:
+    """Which record."""
+
+    __pydantic_config__: ClassVar = ROW
+
+    entity: ExactStr
+    record_id: ExactStr
+
+
+class SessionRollback(InSession):
+    """site → central, of a recover: these records as they were at seq `as_of`, where the two histories part."""
+
+    type = "session.rollback.v1"
+
+    records: Annotated[list[RecordKey], Field(min_length=1, max_length=500)]
+    as_of: Count
+
+
+class SessionRolledBack(Message):
+    """central → site: those that fit (at least one), as of that seq; `absent`: there was none under the key."""
+
+    type = "session.rolledback.v1"
+
+    rows: list[PageRow]
+    absent: list[RecordKey]
+
+
+class SessionProof(InSession):
+    """site → central, of a recover: the row hashes under a statement that central signed, in parts, entity by entity.
+
+    `part` counts 1, 2, 3 …; `hashes`: base64 of at most 16,384 of 32 bytes, in byte order of record_id.
+    """
+
+    type = "session.proof.v1"
+
+    statement: str
+    part: Annotated[int, Field(ge=1)]
+    entity: Text
+    hashes: str
+    last: bool
+
+
+class SessionProven(Message):
+    """central → site: `proven`: with the last part, do the hashes make the root that central signed? None: go on."""
+
+    type = "session.proven.v1"
+
+    proven: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenRecord:
+    """A record as central held it before it was put back."""
+
+    __pydantic_config__: ClassVar = ROW
+
+    entity: ExactStr
+    record_id: ExactStr
+    version: Annotated[int, Field(ge=1, strict=True)]
+    text: ExactStr | None
+
+
+class SessionGive(InSession):
+    """site → central, of a recover: a batch of records that central may have forgotten, verbatim. Answered as a push:
+    `applied`, central has this very version again; `unchanged`, it keeps what it has, which the verdict carries.
+    """
+
+    type = "session.give.v1"
+
+    batch_no: Annotated[int, Field(ge=1)]
+    records: Annotated[list[GivenRecord], Field(min_length=1, max_length=500)]
+
+
 class SessionStale(Message):
     """central → site: this session is not the school's current one; nothing was changed."""
 
@@ -852,6 +959,8 @@ SCHEMA: dict[str, type[Message]] = {
         SessionStale,
         SessionBuckets, SessionBucketed, SessionRows, SessionHashes, SessionRecords, SessionBodies,
         SessionMend, SessionMended,
+        SessionRollback, SessionRolledBack, SessionProof, SessionProven, SessionGive,
+        RecoverStarted, RecoverProgressed, RecoverCompleted, RecoverRefused, RecoverFailed,
         VerifyRequested, VerifyStarted, VerifyProgressed, VerifyCompleted, VerifyRefused, VerifyFailed,
         OfficerChangeSubmitted, OfficerChangeAccepted, OfficerChangeRejected,
     )

@@ -74,7 +74,11 @@ class ServiceSettings(FromFilesToo):
     otlp_endpoint: str | None = Field(
         None, description="Send traces to this OpenTelemetry collector: http://host:4318 (OTLP/HTTP); without it none"
     )
-    database_pool: int = Field(10, description="Connections to the database, at most")
+    database_pool: int = Field(
+        10,
+        description="Connections to the database, at most; syncer and puller have one more for each session under way "
+        "(`SELARAS_SESSIONS` of each kind), and one that listens",
+    )
     stop_seconds: float = Field(20.0, description="How long a graceful stop waits for what is in hand")
     confirm_seconds: float = Field(10.0, description="How long a publish waits for the broker's confirm")
 

@@ -47,7 +47,7 @@ DEAD_CENTRAL = "dead.central"
 
 PULL_VERBS = ("open", "fetch", "verify", "buckets", "rows", "records")
 """What a site's puller may ask central: the second word of the routing key `<user>.<verb>`."""
-SYNC_VERBS = (*PULL_VERBS, "push", "mend", "register")
+SYNC_VERBS = (*PULL_VERBS, "push", "mend", "rollback", "give", "register")
 
 PERSON_USER = "perintah"
 """The broker user of the command at the site; it may name the person who acts."""

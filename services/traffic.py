@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from faststream.message import StreamMessage
 from faststream.prometheus import ConsumeAttrs, MetricsSettingsProvider, PrometheusMiddleware
@@ -18,6 +18,7 @@ from faststream.rabbit.response import RabbitPublishCommand
 from prometheus_client import CollectorRegistry
 
 from services import topology
+from services.messages import Kind
 
 OTHER: Final = "other"
 SYSTEM: Final = "rabbitmq"
@@ -42,7 +43,7 @@ DESTINATIONS: Final = frozenset(
     {
         *(exchange.name for exchange in topology.EXCHANGES),
         *(name for names in _TAKEN.values() for name in names),
-        *(f"{topology.EVENTS}.{kind}.{stage}" for kind in ("sync", "pull", "restore", "verify") for stage in _STAGES),
+        *(f"{topology.EVENTS}.{kind}.{stage}" for kind in get_args(Kind) for stage in _STAGES),
         *(f"{topology.EVENTS}.{what}" for what in ("accepted", "rejected", "validated")),
         *(f"{topology.OFFICERS}.{what}" for what in ("accepted", "rejected")),
     }
@@ -157,7 +158,7 @@ def sent_by(service: str) -> list[str]:
     if service == "validator":
         return [f"{topology.EVENTS}.{what}" for what in ("accepted", "rejected", "validated")]
     kinds, verbs = {
-        "syncer": (("sync", "verify"), topology.SYNC_VERBS),
+        "syncer": (("sync", "verify", "recover"), topology.SYNC_VERBS),
         "puller": (("pull", "restore"), topology.PULL_VERBS),
     }.get(service, ((), ()))
     asked = [f"{topology.CENTRAL}.{verb}" for verb in verbs if verb != "register"]

@@ -30,6 +30,7 @@ _ANSWERS = (
     "school.registered.v1", "session.granted.v1", "session.wait.v1", "session.refused.v1", "session.page.v1",
     "session.result.v1", "session.equal.v1", "session.behind.v1", "session.different.v1", "session.stale.v1",
     "session.bucketed.v1", "session.hashes.v1", "session.bodies.v1", "session.mended.v1",
+    "session.rolledback.v1", "session.proven.v1",
 )  # fmt: skip
 
 WAYS: Mapping[str, Way] = {
@@ -47,6 +48,7 @@ WAYS: Mapping[str, Way] = {
     **{f"restore.{s}.v1": Way("puller", _EVENTS, topology.EVENTS, f"restore.{s}.<npsn>") for s in _SESSION_STAGES},
     "verify.requested.v1": Way(_OPERATOR, "syncer", topology.COMMANDS, "verify.<npsn>"),
     **{f"verify.{s}.v1": Way("syncer", _EVENTS, topology.EVENTS, f"verify.{s}.<npsn>") for s in _SESSION_STAGES},
+    **{f"recover.{s}.v1": Way("syncer", _EVENTS, topology.EVENTS, f"recover.{s}.<npsn>") for s in _SESSION_STAGES},
     "school.register.v1": Way("command", "central", topology.CENTRAL, "<user>.register"),
     "session.open.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.open"),
     "session.fetch.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.fetch"),
@@ -56,6 +58,9 @@ WAYS: Mapping[str, Way] = {
     "session.rows.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.rows"),
     "session.records.v1": Way("syncer, puller", "central", topology.CENTRAL, "<user>.records"),
     "session.mend.v1": Way("syncer", "central", topology.CENTRAL, "<user>.mend"),
+    "session.rollback.v1": Way("syncer", "central", topology.CENTRAL, "<user>.rollback"),
+    "session.proof.v1": Way("syncer", "central", topology.CENTRAL, "<user>.give"),
+    "session.give.v1": Way("syncer", "central", topology.CENTRAL, "<user>.give"),
     **{answer: Way("central", "who asked", topology.REPLIES, "<user>.<process>") for answer in _ANSWERS},
     "officer.change.submitted.v1": Way("officer", "central", topology.OFFICERS, "change.<npsn>"),
     "officer.change.accepted.v1": Way("central", _EVENTS, topology.OFFICERS, "accepted.<npsn>"),
@@ -75,6 +80,9 @@ REPLIES: Mapping[str, tuple[str, ...]] = {
     "session.rows.v1": ("session.hashes.v1", _STALE, _REFUSED),
     "session.records.v1": ("session.bodies.v1", _STALE, _REFUSED),
     "session.mend.v1": ("session.mended.v1", _STALE, _REFUSED),
+    "session.rollback.v1": ("session.rolledback.v1", _STALE, _REFUSED),
+    "session.proof.v1": ("session.proven.v1", _STALE, _REFUSED),
+    "session.give.v1": ("session.result.v1", _STALE, _REFUSED),
 }
 """What central may answer a request with, to its `reply_to`; refused is what it could not read."""
 

@@ -10,6 +10,7 @@ import pytest
 from services import database
 from services.database import Database, driver_url, is_transient, numbered
 from services.errors import DatabaseAway
+from tests.broker.proxy import Proxy
 
 
 def test_named_values_become_numbers_once_each_and_nothing_else_does() -> None:
@@ -96,3 +97,48 @@ async def test_notices_are_heard_also_after_the_connection_was_lost(
     stopping.set()
     async with asyncio.timeout(5):
         await listening
+
+
+async def test_who_listens_to_a_server_that_fell_silent_connects_again(
+    site_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LISTEN_AGAIN_SECONDS", "LISTEN_CHECK_SECONDS"):
+        monkeypatch.setattr(database, name, 0.1)
+    monkeypatch.setattr(database, "CONNECT_SECONDS", 2)
+    proxy = Proxy(site_database.url)
+    await proxy.start()
+    stopping = asyncio.Event()
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listening = asyncio.create_task(Database(proxy.url).listen("uji", heard.put_nowait, stopping))
+    await _is_heard("a", site_database, heard)
+    proxy.silence()
+    await proxy.swallows()
+    async with asyncio.timeout(20):
+        while proxy.connections < 2:  # noqa: ASYNC110  of a proxy, which tells nobody
+            await asyncio.sleep(0.05)
+    proxy.go_on()
+    await _is_heard("b", site_database, heard)
+    stopping.set()
+    async with asyncio.timeout(20):
+        await listening
+    await proxy.stop()
+
+
+async def test_who_stops_listening_leaves_nothing_behind(site_database: Database) -> None:
+    before = asyncio.all_tasks()
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listening = asyncio.create_task(site_database.listen("uji", heard.put_nowait, asyncio.Event()))
+    await _is_heard("a", site_database, heard)
+    listening.cancel()
+    await asyncio.wait([listening])
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() <= before
+
+
+async def _is_heard(notice: str, site_database: Database, heard: asyncio.Queue[str]) -> None:
+    """Say it until it is."""
+    async with asyncio.timeout(20):
+        while heard.empty() or await heard.get() != notice:
+            async with site_database.transaction() as transaction:
+                await transaction.run("SELECT pg_notify('uji', :notice)", notice=notice)
+            await asyncio.sleep(0.05)

@@ -25,18 +25,25 @@ class OneSchool:
         npsn, twin = new_npsn(), new_npsn()  # the twin is bare's
         staff = new_staff(size.records, turns.ours.today)
         await self._new_records(npsn, twin, staff)
+        await self._are_equal(npsn, twin)
         if turns.wants("W3", "W2"):
             there: dict[str, Fields] = {one: {**fields, "jenis_ptk_id": 3} for one, fields in staff.items()}
             await self._central_changes_all(npsn, twin, there)
+            await self._are_equal(npsn, twin)
         if turns.wants("W2"):
             await self._both_ways(npsn, twin, there)
-        await turns.bare_is_equal(twin)
-        await turns.ours.is_equal(npsn, **{ENTITY: size.records + TEACHERS})
+            await self._are_equal(npsn, twin)
+
+    async def _are_equal(self, npsn: str, twin: str) -> None:
+        """Both sides of ours, and both peers of bare. Raises WentWrong."""
+        await self._turns.bare_is_equal(twin)
+        await self._turns.ours.is_equal(npsn, **{ENTITY: self._turns.size.records + TEACHERS})
 
     async def _new_records(self, npsn: str, twin: str, staff: dict[str, Fields]) -> None:
         turns = self._turns
         turns.figures.records |= {"W1": len(staff), "W6 in 500s": len(staff)}
-        await turns.timed("W1", "floor", lambda: turns.floor.insert(rows(npsn, staff)))
+        new = rows(npsn, staff)
+        await turns.timed("W1", "floor", lambda: turns.floor.insert(new))
         await turns.bare("W1", turns.pair.site, turns.pair.central, rows(twin, staff))
         await turns.ours.school(npsn, pupils=2, classes=1, teachers=TEACHERS)
         changes = [FieldsChange(entity=ENTITY, record_id=one, fields=fields) for one, fields in staff.items()]
@@ -46,7 +53,8 @@ class OneSchool:
     async def _central_changes_all(self, npsn: str, twin: str, there: dict[str, Fields]) -> None:
         turns = self._turns
         turns.figures.records["W3"] = len(there)
-        await turns.timed("W3", "floor", lambda: turns.floor.merge(rows(npsn, there, 2)))
+        changed = rows(npsn, there, 2)
+        await turns.timed("W3", "floor", lambda: turns.floor.merge(changed))
         await turns.bare("W3", turns.pair.central, turns.pair.site, rows(twin, there, 2))
         await turns.ours.officer(npsn, {one: {"jenis_ptk_id": 3} for one in there}, 1)
         await turns.timed("W3", "ours", lambda: turns.ours.pull(npsn))

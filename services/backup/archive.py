@@ -189,9 +189,15 @@ def _head(document: Any) -> Head:
         raise BackupFailed("CAD-05")
     head = Head(**{name: document[name] for name in Head.__dataclass_fields__})
     datetime.fromisoformat(head.made_at)
-    if head.side not in get_args(Side) or not re.fullmatch("[0-9]{4}", head.revision):
+    if head.side not in get_args(Side) or not re.fullmatch("[0-9]{4}", head.revision) or not _are_columns(head.columns):
         raise BackupFailed("CAD-05")
     return head
+
+
+def _are_columns(given: object) -> bool:
+    return isinstance(given, dict) and all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in given.values()
+    )
 
 
 def _manifest(document: Any) -> Manifest:

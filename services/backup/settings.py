@@ -11,7 +11,6 @@ from services.backup.schedule import Schedule
 from services.errors import BackupFailed
 from services.settings import ServiceSettings
 
-
 KEEP = 7
 """Backups of a database that stay, unless told otherwise."""
 

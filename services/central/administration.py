@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Literal
 
 from services import wire
-from services.central import history, judging, registry, schools
+from services.central import history, judging, lives, registry, schools
 from services.central.identifiers import code_hash, is_record_id, new_code
 from services.central.registry import Key, NewVersion
 from services.central.revising import fitting
@@ -61,7 +61,7 @@ async def add_school(database: Database, npsn: str, baseline: Iterable[str | byt
     """
     code = new_code()
     itself: Key = ("sekolah", natural_key("sekolah", npsn))
-    await schools.ensure_incarnation(database)
+    await lives.ensure(database)
     async with database.transaction() as transaction:
         school = await schools.create(transaction, npsn, nama or npsn, code_hash(code))
         if school is None:

@@ -14,13 +14,13 @@ from services.backup.serving import Backups
 from services.backup.settings import BackupSettings
 from services.broker import Handlers
 from services.calendar import today
+from services.central import lives
 from services.central.background import Background
 from services.central.exchange import Bounds, exchange_handlers
 from services.central.gauges import Counters, Gauges
 from services.central.line import Capacity
 from services.central.officers import officer_handlers
 from services.central.refusing import refusal_handlers
-from services.central.schools import ensure_incarnation
 from services.central.speaking import Announce
 from services.database import Database
 from services.intake import Answers
@@ -131,7 +131,7 @@ class _Life:
             self._keys()
         except KeysUnusable as error:
             raise NotSetUp(f"SELARAS_SIGNING_KEYS_FILE: {error}") from error
-        await ensure_incarnation(self._database)
+        await lives.ensure(self._database)
 
     async def stop(self) -> None:
         """It goes on."""

@@ -14,7 +14,19 @@ from typing import Any
 
 from services import logs, topology
 from services.broker import Handlers, PublishRefused
-from services.central import admission, descent, history, line, mending, pushing, receipts, registry, schools, versions
+from services.central import (
+    admission,
+    descent,
+    history,
+    line,
+    mending,
+    pushing,
+    receipts,
+    recovering,
+    registry,
+    schools,
+    versions,
+)
 from services.central.gauges import Counters
 from services.central.identifiers import code_hash, uuid7
 from services.central.line import Capacity
@@ -52,7 +64,7 @@ from services.messages import (
 )
 from services.problems import problem
 from services.rules import RULES_VERSION
-from services.signing import SigningKeys
+from services.signing import NotProven, SigningKeys
 from services.wire import Event
 
 log = logging.getLogger(__name__)
@@ -115,7 +127,7 @@ def exchange_handlers(
             allowed = await kinds(transaction, event)
             if event.data.kind not in allowed:
                 raise MessageRefused("MSG-05", f"this user may not open a {event.data.kind}")
-            answer = await _open(transaction, event, bounds, counters)
+            answer = await _open(transaction, event, bounds, counters, keys())
         await reply(event, answer)
 
     @handlers.on(topology.CENTRAL_REQUESTS, SessionFetch)
@@ -156,6 +168,9 @@ def exchange_handlers(
 
     descent.descent_handlers(handlers, database, reply=reply, live=_live, page_bytes=bounds.page_bytes)
     mending.mending_handlers(handlers, database, reply=reply, live=_live, counters=counters, keys=keys)
+    recovering.recovering_handlers(
+        handlers, database, reply=reply, live=_live, page_bytes=bounds.page_bytes, counters=counters, keys=keys
+    )
 
     @handlers.on(topology.CENTRAL_REQUESTS, SessionVerify)
     async def on_session_verify(event: Event[SessionVerify]) -> None:
@@ -186,14 +201,17 @@ async def _register(transaction: Transaction, event: Event[SchoolRegister]) -> M
     return answer
 
 
-async def _open(transaction: Transaction, event: Event[SessionOpen], bounds: Bounds, counters: Counters) -> Message:
+async def _open(
+    transaction: Transaction, event: Event[SessionOpen], bounds: Bounds, counters: Counters, keys: SigningKeys
+) -> Message:
     asked = event.data
     school = await schools.lock(transaction, event.subject)
-    if school is None or school.install_id is None:
+    if school is None:
         return SessionRefusal(problem=problem("SYN-11"))
-    refused = admission.not_the_installation(school, asked, site_of(event.sender)) or versions.misfit(
-        asked, bounds.rules_for_sync
-    )
+    refused = admission.not_the_installation(school, asked, site_of(event.sender))
+    if refused and (known := await _known_again(transaction, school, event, keys)):
+        school, refused = known, None
+    refused = refused or versions.misfit(asked, bounds.rules_for_sync)
     if refused:
         return SessionRefusal(problem=refused)
     if (school.session_open_id, school.session_sender) == (event.id, event.sender):
@@ -224,10 +242,37 @@ async def _open(transaction: Transaction, event: Event[SessionOpen], bounds: Bou
         head_seq=school.head_seq,
         lineage=school.lineage,
         limits=Limits(records=bounds.batch_records, bytes=bounds.batch_bytes),
-        page=await _page(transaction, school, asked.cursor, bounds),
+        page=(
+            SessionPage(rows=[], cursor=asked.cursor, head_seq=school.head_seq)
+            if asked.kind == "recover"
+            else await _page(transaction, school, asked.cursor, bounds)
+        ),
         mark=school.mark,
         as_of=school.as_of,
+        common=admission.shared(school, asked),
     )
+
+
+async def _known_again(
+    transaction: Transaction, school: School, event: Event[SessionOpen], keys: SigningKeys
+) -> School | None:
+    """The school with the installation that central, put back from a backup, had forgotten; None: it is not that."""
+    asked = event.data
+    try:
+        said = keys.public.verify(asked.proof) if asked.proof else None
+    except NotProven:
+        return None
+    if said is None or not admission.takes_its_place(school, asked, said):
+        return None
+    named = {"install_id": asked.install_id, "site": site_of(event.sender), "registration_no": said["registration_no"]}
+    listed = await recovering.list_older(
+        transaction, school, recovering.parted(school, said["lineage"], said["head_seq"])
+    )
+    await schools.reinstate(transaction, school.npsn, incarnation=said["incarnation"], **named)
+    log.warning(
+        "an installation that central had forgotten took its place", extra={"npsn": school.npsn, "repaired": listed}
+    )
+    return replace(school, **named, mark=None, session_kind=None, session_sender=None, session_open_id=None)
 
 
 async def _live(transaction: Transaction, event: Event[Any]) -> School | None:
@@ -312,8 +357,19 @@ async def _verify(
     if not as_stated:
         log.error("both sides are equal, and not what was signed before", extra={"npsn": school.npsn})
     statement = await receipts.issue(transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION)
-    await schools.completed(transaction, school)
+    await schools.completed(transaction, school, as_synced=_as_synced(school, asked, roots.root, keys))
     return SessionEqual(statement=statement.body, jws=statement.jws)
+
+
+def _as_synced(school: School, asked: SessionVerify, root: str, keys: SigningKeys) -> bool:
+    """Did a recover end on the very root of the site's last receipt?"""
+    if school.session_kind != "recover" or asked.receipt is None:
+        return False
+    try:
+        said = keys.public.verify(asked.receipt)
+    except NotProven:
+        return False
+    return (said["npsn"], said["kind"], said["root"]) == (school.npsn, "sync", root)
 
 
 async def _as_stated(transaction: Transaction, school: School, seq: int, root: str, keys: SigningKeys) -> bool:

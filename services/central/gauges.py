@@ -15,6 +15,7 @@ from services.central.line import CAPACITY
 from services.database import Database
 from services.entities import SPECS
 from services.entities.residu import OPEN, SETTLED
+from services.exchange.giving import Given
 from services.intake import Quarantine
 from services.messages import Kind, PushedChange, RecordVerdict
 from services.metrics import VERDICTS, Invariants, StateGauge
@@ -59,6 +60,12 @@ class Counters:
             ["site", "entity"],
             registry=registry,
         )
+        self._given_back = Counter(
+            "selaras_central_given_back_records",
+            "Records that sites gave back after central was put back from a backup, by what became of them",
+            ["site", "entity", "outcome"],
+            registry=registry,
+        )
         for kind in get_args(Kind):
             self._sessions.labels(site, kind)
         for rule in (kind.rule for kind in KINDS.values()):
@@ -69,6 +76,8 @@ class Counters:
         self._divergence.labels(site)
         for entity in SPECS:
             self._repaired.labels(site, entity)
+            for given in Given:
+                self._given_back.labels(site, entity, given.value)
         self._verifications.labels(site)
         for entity in SPECS:
             for verdict in VERDICTS[1:]:
@@ -101,6 +110,11 @@ class Counters:
         self._follow_ups.labels(self._site).inc()
         for (rule, state), number in written.items():
             self._residu.labels(self._site, rule, state).inc(number)
+
+    def given_back(self, outcomes: Sequence[tuple[str, Given]]) -> None:
+        """Records that a site gave back after central was put back from a backup."""
+        for entity, outcome in outcomes:
+            self._given_back.labels(self._site, entity if entity in SPECS else "unknown", outcome.value).inc()
 
     def judged(self, outcome: Outcome) -> None:
         """A school was judged."""

@@ -22,6 +22,30 @@ async def as_of(transaction: Transaction, npsn: str, seq: int) -> list[Stored]:
     return [Stored(r.entity, r.record_id, r.version, r.seq, r.text) for r in rows]
 
 
+async def of_keys(transaction: Transaction, npsn: str, keys: Iterable[Key], seq: int) -> list[Stored]:
+    """These records as they were at `seq`, tombstones included; none under a key: absent."""
+    wanted = list(keys)
+    rows = await transaction.rows(
+        """
+        SELECT state.entity, state.record_id, state.version, state.seq, state.text
+        FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[])) AS wanted (entity, record_id)
+        CROSS JOIN LATERAL (
+            SELECT entity, record_id, version, seq, text FROM record
+            WHERE npsn = :npsn AND entity = wanted.entity AND record_id = wanted.record_id AND seq <= :seq
+            UNION ALL
+            SELECT entity, record_id, version, seq, text FROM history
+            WHERE npsn = :npsn AND entity = wanted.entity AND record_id = wanted.record_id
+              AND seq <= :seq AND superseded_seq > :seq
+        ) AS state
+        """,
+        npsn=npsn,
+        seq=seq,
+        entities=[entity for entity, _ in wanted],
+        ids=[record_id for _, record_id in wanted],
+    )
+    return [Stored(r.entity, r.record_id, r.version, r.seq, r.text) for r in rows]
+
+
 async def page_as_of(
     transaction: Transaction, npsn: str, seq: int, cursor: int, *, records: int, text_bytes: int
 ) -> Page:

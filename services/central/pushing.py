@@ -20,7 +20,7 @@ from services.exchange import canonical
 from services.exchange.canonical import NotCanonical
 from services.exchange.change import Change
 from services.exchange.merge import Held, Merged, Refusal, Verdict, merge
-from services.messages import Problem, PushedChange, RecordVerdict, SessionPush
+from services.messages import GivenRecord, Problem, PushedChange, RecordVerdict, SessionPush
 from services.problems import problem
 from services.rules import Context, Finding, Severity, record_findings
 from services.wire import Event
@@ -46,7 +46,7 @@ async def take(transaction: Transaction, school: School, event: Event[SessionPus
     last = await schools.last_batch(transaction, school.npsn, school.session)
     number = last.batch_no if last else 0
     if last and asked.batch_no == number and event.content_hash == last.content_hash:
-        return Taken(school, await _again(transaction, school, asked.changes, last), again=True)
+        return Taken(school, await again(transaction, school, asked.changes, last), again=True)
     if asked.batch_no != number + 1:
         return None
     keys = [(change.entity, change.record_id) for change in asked.changes]
@@ -66,7 +66,7 @@ async def take(transaction: Transaction, school: School, event: Event[SessionPus
         transaction,
         school.npsn,
         school.incarnation,
-        Batch(school.session, asked.batch_no, event.content_hash, [_kept(verdict) for verdict in verdicts]),
+        Batch(school.session, asked.batch_no, event.content_hash, [kept(verdict) for verdict in verdicts]),
     )
     strange = any(d.merged.invariant_violated for d in decided)
     if strange:
@@ -224,8 +224,8 @@ def _explained(refusal: Refusal | None, change: PushedChange) -> list[Problem]:
     ]
 
 
-def _kept(verdict: RecordVerdict) -> dict[str, Any]:
-    """A verdict as `_again` reads it: all but the body."""
+def kept(verdict: RecordVerdict) -> dict[str, Any]:
+    """A verdict as `again` reads it: all but the body."""
     return {
         "verdict": verdict.verdict,
         "version": verdict.version,
@@ -237,8 +237,8 @@ def _kept(verdict: RecordVerdict) -> dict[str, Any]:
     }
 
 
-async def _again(
-    transaction: Transaction, school: School, changes: Sequence[PushedChange], last: Batch
+async def again(
+    transaction: Transaction, school: School, changes: Sequence[PushedChange | GivenRecord], last: Batch
 ) -> list[RecordVerdict]:
     """The stored verdicts, with the bodies read back at the versions that they were about."""
     versions = [
@@ -248,7 +248,7 @@ async def _again(
     ]
     texts = await history.texts(transaction, school.npsn, versions)
 
-    def rebuilt(change: PushedChange, kept: dict[str, Any]) -> RecordVerdict:
+    def rebuilt(change: PushedChange | GivenRecord, kept: dict[str, Any]) -> RecordVerdict:
         text = texts.get((change.entity, change.record_id, kept["version"])) if kept["carries"] else None
         findings = [Problem.model_validate(finding) for finding in kept["findings"]]
         return RecordVerdict(**{**kept, "text": text, "findings": findings})

@@ -111,6 +111,7 @@ async def issue(
     statement: dict[str, Any] = {
         "npsn": school.npsn,
         "install_id": school.install_id,
+        "registration_no": school.registration_no,
         "session": school.session,
         "incarnation": school.incarnation,
         "kind": school.session_kind,

@@ -5,18 +5,20 @@ Whatever changes a school first takes the lock on this row, so its seq has no ho
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from services.database import Database, Transaction, from_json, to_json
+from services.central import lives
+from services.database import Transaction, from_json, to_json
+from services.exchange.lineage import Life
 from services.messages import Kind, LineageEntry, Mark
 
 
 @dataclass(frozen=True, slots=True)
 class School:
     """A school as central knows it, read under the lock. `incarnation` is the database's own present life;
-    `silent_seconds` have gone by since the live session was heard of.
+    `silent_seconds` have gone by since the live session was heard of. `registered_incarnation`: the life that the
+    installation was registered in; None: one from before that was kept.
     """
 
     npsn: str
@@ -36,6 +38,12 @@ class School:
     mark: Mark | None
     incarnation: str
     silent_seconds: float | None = None
+    registered_incarnation: str | None = None
+
+    @property
+    def lives(self) -> list[Life]:
+        """The lineage, as histories are compared by it."""
+        return [Life(entry.incarnation, entry.head_seq) for entry in self.lineage]
 
     @property
     def as_of(self) -> int | None:
@@ -57,33 +65,24 @@ class Batch:
     result: list[dict[str, Any]]
 
 
-async def ensure_incarnation(database: Database) -> str:
-    """This database's life; the first boot begins it."""
-    async with database.transaction() as transaction:
-        await transaction.run(
-            """
-            INSERT INTO incarnation (incarnation)
-            SELECT :new WHERE NOT EXISTS (SELECT 1 FROM incarnation WHERE is_current)
-            ON CONFLICT (is_current) WHERE is_current DO NOTHING
-            """,
-            new=str(uuid.uuid4()),
-        )
-        return str(await transaction.value("SELECT incarnation FROM incarnation WHERE is_current"))
-
-
 async def lock(transaction: Transaction, npsn: str) -> School | None:
-    """The school, locked until the transaction ends; None if central does not know it."""
+    """The school, locked until the transaction ends; None if central does not know it.
+
+    Its lineage is brought up to the database's present life, which begins here if nobody has seen it yet: so nothing is
+    written in a life that the lineage does not tell.
+    """
     row = await transaction.row(
-        """
-        SELECT school.*, (SELECT incarnation FROM incarnation WHERE is_current) AS incarnation,
+        f"""
+        SELECT school.*, life.incarnation, life.identity = {lives.IDENTITY} AS is_this,
                extract(epoch FROM now() - session_active_at) AS silent_seconds
-        FROM school WHERE npsn = :npsn FOR UPDATE OF school
-        """,
+        FROM school LEFT JOIN incarnation AS life ON life.is_current
+        WHERE npsn = :npsn FOR UPDATE OF school
+        """,  # noqa: S608  a part of ours
         npsn=npsn,
     )
     if row is None:
         return None
-    return School(
+    school = School(
         npsn=row.npsn,
         nama=row.nama,
         registration_code_hash=bytes(row.registration_code_hash),
@@ -101,6 +100,30 @@ async def lock(transaction: Transaction, npsn: str) -> School | None:
         mark=None if row.mark_session is None else Mark(incarnation=row.mark_incarnation, session=row.mark_session),
         incarnation=row.incarnation,
         silent_seconds=None if row.silent_seconds is None else float(row.silent_seconds),
+        registered_incarnation=row.registered_incarnation,
+    )
+    if row.is_this is True and school.lineage[-1].incarnation == school.incarnation:
+        return school
+    return await _in_present_life(transaction, school)
+
+
+async def _in_present_life(transaction: Transaction, school: School) -> School:
+    """The school's lineage goes on with the present life, and what was live is not."""
+    incarnation = await lives.current(transaction)
+    if school.lineage[-1].incarnation == incarnation:
+        return replace(school, incarnation=incarnation)
+    lineage = [*school.lineage, LineageEntry(incarnation=incarnation, head_seq=school.head_seq)]
+    await transaction.run(
+        """
+        UPDATE school SET lineage = CAST(:lineage AS jsonb), session_kind = NULL, session_sender = NULL,
+            session_open_id = NULL, session_active_at = NULL
+        WHERE npsn = :npsn
+        """,
+        npsn=school.npsn,
+        lineage=to_json([entry.model_dump() for entry in lineage]),
+    )
+    return replace(
+        school, incarnation=incarnation, lineage=lineage, session_kind=None, session_sender=None, session_open_id=None
     )
 
 
@@ -151,6 +174,7 @@ async def install(transaction: Transaction, npsn: str, install_id: str, site: st
             """
             UPDATE school
             SET install_id = :install_id, site = :site, registration_no = registration_no + 1, registered_at = now(),
+                registered_incarnation = (SELECT incarnation FROM incarnation WHERE is_current),
                 session_kind = NULL, session_sender = NULL, session_open_id = NULL, session_active_at = NULL,
                 mark_incarnation = NULL, mark_session = NULL
             WHERE npsn = :npsn
@@ -160,6 +184,26 @@ async def install(transaction: Transaction, npsn: str, install_id: str, site: st
             install_id=install_id,
             site=site,
         )
+    )
+
+
+async def reinstate(
+    transaction: Transaction, npsn: str, *, install_id: str, site: str, registration_no: int, incarnation: str
+) -> None:
+    """An installation that central had forgotten takes its place again, registered in that life."""
+    await transaction.run(
+        """
+        UPDATE school
+        SET install_id = :install_id, site = :site, registration_no = :number, registered_incarnation = :incarnation,
+            session_kind = NULL, session_sender = NULL, session_open_id = NULL, session_active_at = NULL,
+            mark_incarnation = NULL, mark_session = NULL
+        WHERE npsn = :npsn
+        """,
+        npsn=npsn,
+        install_id=install_id,
+        site=site,
+        number=registration_no,
+        incarnation=incarnation,
     )
 
 
@@ -222,13 +266,17 @@ async def keep_batch(transaction: Transaction, npsn: str, incarnation: str, batc
     )
 
 
-async def completed(transaction: Transaction, school: School) -> None:
-    """The live session was proven equal: a sync confirms the head, a pull or a verification delivers it."""
+async def completed(transaction: Transaction, school: School, *, as_synced: bool = False) -> None:
+    """The live session was proven equal: a sync confirms the head, a pull or a verification delivers it.
+
+    `as_synced`: a recover ended on the root of the site's last receipt, so what that confirmed is there again.
+    """
     moved = {
         "restore": "",
         "sync": ", confirmed_seq = :seq, syncs = syncs + 1, last_sync_at = now()",
         "pull": ", delivered_seq = :seq, pulls = pulls + 1, last_pull_at = now()",
         "verify": ", delivered_seq = :seq",
+        "recover": ", delivered_seq = :seq" + (", confirmed_seq = :seq" if as_synced else ""),
     }
     assert school.session_kind is not None
     await transaction.run(

@@ -25,11 +25,14 @@ VERBS: Mapping[str, str] = {
     "session.rows.v1": "rows",
     "session.records.v1": "records",
     "session.mend.v1": "mend",
+    "session.rollback.v1": "rollback",
+    "session.proof.v1": "give",
+    "session.give.v1": "give",
 }
 """The routing key's second word for each request."""
 
 ROLES: Mapping[str, tuple[frozenset[Kind], frozenset[str]]] = {
-    "site-sync": (frozenset({"sync", "verify"}), frozenset(topology.SYNC_VERBS)),
+    "site-sync": (frozenset({"sync", "verify", "recover"}), frozenset(topology.SYNC_VERBS)),
     "site-pull": (frozenset({"pull", "restore"}), frozenset(topology.PULL_VERBS)),
 }
 """The kinds of session that a site's user may open, and what it may send at all."""

@@ -18,6 +18,7 @@ from services import tables
 from services.backup import folder, reading, sealing, taking
 from services.backup.reading import Read
 from services.backup.settings import KEEP
+from services.central import lives
 from services.cli import show
 from services.cli.arguments import AsJson
 from services.cli.files import write_new
@@ -184,10 +185,11 @@ NEXT: dict[Side, tuple[str, ...]] = {
         "Yang lain cukup `selaras sync NPSN` · for the others a sync is enough.",
     ),
     "central": (
-        "Jalankan pusat di basis data ini, dengan kunci penanda tangan yang sama; pusat mengenali sendiri bahwa ini "
-        "basis data yang lain · start central on this database, with the same signing keys; it finds by itself that "
-        "it is another one.",
-        "Lalu `selaras central restored` dan `selaras central report` · then these: which schools central is behind.",
+        "Hidup baru pusat sudah dicatat (seperti `selaras central restored`). Jalankan pusat di basis data ini, dengan "
+        "kunci penanda tangan yang sama · a new life of central has begun (as by that command): start central on this "
+        "database, with the same signing keys.",
+        "Yang sudah ditandatangani dikembalikan tiap situs pada sinkronisasi berikutnya (SYN-14); lihat `selaras "
+        "central report` · what was signed each site gives back at its next sync; that command shows how far it is.",
     ),
 }
 """What a person does when a database is back."""
@@ -202,9 +204,13 @@ async def _restore(url: str, side: Side, file: Path, keys: Sequence[Identity], r
             raise BackupFailed("CAD-06")
         await asyncio.to_thread(_tables, side, url, read.head.revision)
         await reading.restore(database, file, keys)
+        await asyncio.to_thread(_tables, side, url, tables.NEEDED[side])
+        if (
+            side == "central"
+        ):  # said, not left to be found: a backup of before lives were told apart has nothing to find
+            await lives.restored(database)
     finally:
         await database.close()
-    await asyncio.to_thread(_tables, side, url, tables.NEEDED[side])
 
 
 def _tables(side: Side, url: str, revision: str) -> None:

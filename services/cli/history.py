@@ -17,7 +17,7 @@ from services.database import Database
 from services.replica import history as past
 from services.replica.history import Entry, History
 
-Sessions = Literal["sync", "pull", "restore", "verify"]
+Sessions = Literal["sync", "pull", "restore", "verify", "recover"]
 
 
 def history(

@@ -148,7 +148,13 @@ class Lines:
             _remark(f"   → {why.next_id} · {why.next_en}")
 
 
-_KINDS = {"sync": "sinkronisasi", "pull": "tarik data", "restore": "pasang ulang", "verify": "verifikasi"}
+_KINDS = {
+    "sync": "sinkronisasi",
+    "pull": "tarik data",
+    "restore": "pasang ulang",
+    "verify": "verifikasi",
+    "recover": "pemulihan",
+}
 
 
 def _remark(text: str) -> None:

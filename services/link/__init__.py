@@ -10,7 +10,18 @@ workers   takes requests, keeps leases, retries, and announces how sessions end
 
 from services.link.channel import Channel
 from services.link.requests import take_request
-from services.link.session import Failed, Progress, Refused, Session, Stale, Waiting
+from services.link.session import Failed, Progress, RecoverFirst, Refused, Session, Stale, Waiting
 from services.link.workers import Workers
 
-__all__ = ["Channel", "Failed", "Progress", "Refused", "Session", "Stale", "Waiting", "Workers", "take_request"]
+__all__ = [
+    "Channel",
+    "Failed",
+    "Progress",
+    "RecoverFirst",
+    "Refused",
+    "Session",
+    "Stale",
+    "Waiting",
+    "Workers",
+    "take_request",
+]

@@ -85,7 +85,7 @@ async def prove(session: Session, bring: Bring | None = None) -> dict[str, Any]:
 
 
 async def _mend(session: Session, found: Different, bring: Bring | None) -> None:
-    proof = await _proof(session)
+    proof = await proof_of(session)
     stated_seq = max(found.answer.stated_seq, proof.seq if proof else 0)
     sides: dict[Right, list[Differing]] = {side: [] for side in Right}
     for row in await _differing(session, found):
@@ -112,7 +112,7 @@ async def _mend(session: Session, found: Different, bring: Bring | None) -> None
         raise Failed(problem("SYN-25")) if sides[Right.SITE] and bring is None else found
 
 
-async def _proof(session: Session) -> Proof | None:
+async def proof_of(session: Session) -> Proof | None:
     """What this site can prove: its latest statement, signed by central, and the row hashes under it."""
     async with session.replica.requests.holding(session.job) as (transaction, _):
         jws = await mending.stated(transaction, session.job.npsn)

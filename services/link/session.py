@@ -4,6 +4,7 @@ Refused  central (or the gate) will have no session now: a result, told to the o
 Failed   the exchange stopped on something that is for ops
 Waiting  central has kept a place in its line: not yet
 Stale    another session is the school's current one: this attempt is over
+RecoverFirst  central was put back from a backup: the school gives back its part before anything else
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from services.messages import (
 )
 from services.problems import problem
 from services.replica.requests import Job
-from services.replica.sessions import Replica, Standing
+from services.replica.sessions import Opening, Replica, Standing
 from services.rules import RULES_VERSION
 from services.signing import PublicKeys
 
@@ -90,6 +91,10 @@ class Stale(SelarasError):
     """Central answers to another session of this school."""
 
 
+class RecoverFirst(SelarasError):
+    """Central was put back from a backup, or a recover is not complete: that comes before this session."""
+
+
 @dataclass
 class Progress:
     """Records done and known of, per direction."""
@@ -136,14 +141,29 @@ class Session:
         return {"session": self.number, "incarnation": self.incarnation}
 
     async def open(self) -> SessionPage:
-        """OPEN, and take central's lineage; the first page. Raises Refused, Waiting, CentralAway."""
-        return (await self.granted()).page
+        """OPEN, and take central's lineage; the first page. Raises Refused, RecoverFirst, Waiting, CentralAway."""
+        opening = await self.replica.opening(self.job)
+        if opening.is_recovering:
+            raise RecoverFirst
+        try:
+            granted = await self._granted(opening, opening.school.cursor)
+        except Refused as refused:
+            if refused.problem.code == "SYN-14":
+                raise RecoverFirst from None
+            raise
+        if [entry.model_dump() for entry in granted.lineage] != opening.school.lineage:
+            cursor = await self.replica.begin(self.job, granted.lineage)
+            if cursor != opening.school.cursor:
+                return await self.fetch_one(cursor)
+        return granted.page
 
     async def granted(self, cursor: int | None = None) -> SessionGranted:
-        """OPEN, by default from where the school stands, and take central's lineage, or with a `cursor` nothing more.
-        Raises Refused, Waiting, CentralAway.
-        """
-        school, stated = await self.replica.opening(self.job)
+        """OPEN, by default from where the school stands, and nothing more. Raises Refused, Waiting, CentralAway."""
+        opening = await self.replica.opening(self.job)
+        return await self._granted(opening, opening.school.cursor if cursor is None else cursor)
+
+    async def _granted(self, opening: Opening, cursor: int) -> SessionGranted:
+        school = opening.school
         granted = await self.ask(
             "open",
             SessionOpen(
@@ -153,12 +173,13 @@ class Session:
                 oldest_protocol_version=OLDEST_PROTOCOL_VERSION,
                 rules_version=RULES_VERSION,
                 lineage=[LineageEntry.model_validate(entry) for entry in school.lineage],
-                cursor=school.cursor if cursor is None else cursor,
+                cursor=cursor,
                 highest_seq=school.highest_seq,
                 marks=school.marks,
                 clock=wire.now_text(),
                 actor=self.job.actor,
-                statement=stated,
+                statement=opening.stated,
+                proof=opening.proof,
             ),
         )
         if isinstance(granted, SessionWait):
@@ -171,8 +192,6 @@ class Session:
         self.batch_records = granted.limits.records
         self.batch_bytes = granted.limits.bytes
         self.as_of = granted.as_of
-        if cursor is None and [entry.model_dump() for entry in granted.lineage] != school.lineage:
-            await self.replica.begin(self.job, granted.lineage)
         return granted
 
     async def fetch(self, page: SessionPage, *, first: bool) -> None:
@@ -230,6 +249,7 @@ class Session:
                 unsent=here.unsent,
                 held=here.held,
                 refused=here.refused,
+                receipt=here.receipt,
             )
             answer = await self.ask("verify", asked)
             if isinstance(answer, SessionEqual | SessionDifferent):
@@ -260,4 +280,4 @@ class Session:
         return answer
 
 
-__all__ = ["Different", "Failed", "Progress", "Refused", "Session", "Stale", "Waiting"]
+__all__ = ["Different", "Failed", "Progress", "RecoverFirst", "Refused", "Session", "Stale", "Waiting"]

@@ -22,7 +22,7 @@ from services.broker import Publisher, PublishRefused
 from services.database import Transaction
 from services.errors import CentralAway, DatabaseAway, Transient
 from services.link.channel import Channel
-from services.link.session import Failed, Progress, Refused, Session, Stale, Waiting
+from services.link.session import Failed, Progress, RecoverFirst, Refused, Session, Stale, Waiting
 from services.messages import SCHEMA, Cause, Kind, Message, Problem, SessionProgressed
 from services.metrics import SessionMetrics
 from services.problems import problem
@@ -41,7 +41,9 @@ MOST_REPLACED = 5
 """Sessions that another one replaced before the request fails with SYN-22."""
 
 Run = Callable[[Session], Awaitable[None]]
-"""A whole session, from OPEN to the row that ends it. Raises Refused, Failed, Stale, CentralAway, LeaseLost."""
+"""A whole session, from OPEN to the row that ends it. Raises Refused, RecoverFirst, Failed, Stale, CentralAway,
+LeaseLost.
+"""
 
 
 class Workers:
@@ -121,7 +123,7 @@ class Workers:
 
     async def store(self, transaction: Transaction, wanted: Wanted, refused: Problem | None) -> Asked:
         """Store a request, once, or the end of one that is `refused`."""
-        if wanted.after:
+        if wanted.after and refused is None:
             self._expecting.add(wanted.npsn)
         ending = None if refused is None else (refused.code, self._refusal(wanted.cause, refused))
         return await asking.ask(transaction, wanted, after_seconds=self._after_seconds, refused=ending)
@@ -214,6 +216,8 @@ class Workers:
         except Waiting as told:
             await self._wait(job, told.seconds, "waiting_slot", code=told.problem.code, slot=told.problem)
             self._say_waiting(job.npsn, job.cause, told.problem)
+        except RecoverFirst:
+            await self._wait_for_recover(job)
         except CentralAway:
             await self._wait_for_central(job)
         except (DatabaseAway, LeaseLost):
@@ -232,6 +236,14 @@ class Workers:
         await self._requests.wait(job, seconds=seconds, **why)
         logs.add(outcome=outcome, code=code)
         log.info("session waits", extra={"retry_seconds": round(seconds, 1)})
+
+    async def _wait_for_recover(self, job: Job) -> None:
+        """A syncer recovers the school before this request goes on, whoever found that it must."""
+        seconds, why = _pause(job.attempt), problem("SYN-14")
+        await self._requests.recover_first(job, seconds=seconds, told=why)
+        logs.add(outcome="waiting_retry", code=why.code)
+        log.info("session waits", extra={"retry_seconds": round(seconds, 1)})
+        self._say_waiting(job.npsn, job.cause, why)
 
     async def _wait_for_central(self, job: Job) -> None:
         seconds = _pause(job.attempt)

@@ -124,6 +124,15 @@ async def ask(
     return Asked(is_new, await joins(transaction, wanted))
 
 
+async def ask_recover(transaction: Transaction, wanted: Wanted) -> None:
+    """Store a request for a recover, unless one of the school is open. The caller holds the school's lock."""
+    is_open = await transaction.value(
+        "SELECT 1 FROM session WHERE npsn = :npsn AND kind = 'recover' AND ended_at IS NULL", npsn=wanted.npsn
+    )
+    if not is_open:
+        await store(transaction, wanted)
+
+
 async def is_registered(transaction: Transaction, npsn: str) -> bool:
     """Is the school registered at this site?"""
     return bool(await transaction.value("SELECT 1 FROM school WHERE npsn = :npsn", npsn=npsn))
@@ -182,28 +191,31 @@ async def answered_too(
     """The other requests that the end of this session answers: (id, kind, outcome, the announcement's data).
 
     Syncs that waited behind it, unless an operator has typed since its gate: then the next of them runs once for all.
-    Pulls that it covers, if both sides were proven equal.
+    Pulls that it covers, if both sides were proven equal. What waited for a recover that was refused.
     """
     rows = await transaction.rows(
         """
         SELECT o.id, o.kind, o.source, o.event_id FROM session o JOIN session s ON s.npsn = o.npsn AND s.id = :id
         JOIN school k ON k.npsn = o.npsn
-        WHERE o.npsn = :npsn AND o.id <> :id AND o.ended_at IS NULL AND o.after IS NULL AND (
-            (:kind = 'sync' AND o.kind = 'sync' AND k.typed_revision <= s.seen_revision)
-            OR (o.kind = 'pull' AND o.covered_by = :id AND :equal)
+        WHERE o.npsn = :npsn AND o.id <> :id AND o.ended_at IS NULL AND (
+            (:kind = 'sync' AND o.kind = 'sync' AND o.after IS NULL AND k.typed_revision <= s.seen_revision)
+            OR (o.kind = 'pull' AND o.after IS NULL AND o.covered_by = :id AND :equal)
+            OR (:recover_refused AND o.waiting ->> 'code' = 'SYN-14')
         )
         """,
         npsn=npsn,
         id=session_id,
         kind=kind,
         equal=outcome in ("completed", "needs_review"),
+        recover_refused=(kind, outcome) == ("recover", "refused"),
     )
     found = []
     for row in rows:
-        told = {**data, "cause": {"source": row.source, "id": row.event_id}}
-        if row.kind == "pull":
-            told |= {"kind": "pull", "outcome": "completed", "sent": 0, "verdicts": {}}
-        found.append((row.id, row.kind, "completed" if row.kind == "pull" else outcome, told))
+        told, how = {**data, "cause": {"source": row.source, "id": row.event_id}, "kind": row.kind}, outcome
+        if row.kind == "pull" and kind != "recover":
+            how = "completed"
+            told |= {"outcome": how, "sent": 0, "verdicts": {}}
+        found.append((row.id, row.kind, how, told))
     return found
 
 

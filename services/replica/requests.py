@@ -92,7 +92,7 @@ class Requests:
 
     async def take(self, kind: str, holder: str) -> Job | None:
         """The oldest request of `kind` whose school no live session holds, with a new lease on it; None if there is
-        none. While a school is restored, nothing else of it is taken.
+        none. While a school is restored, nothing else of it is taken; nor while a recover is asked for.
         """
         async with self.database.transaction() as transaction:
             row = await transaction.row(
@@ -103,6 +103,9 @@ class Requests:
                 WHERE s.kind = :kind AND {asking.TAKEABLE}
                   AND (k.lease_expires IS NULL OR k.lease_expires < now())
                   AND (k.restoring_since IS NULL OR s.kind = 'restore')
+                  AND (s.kind IN ('recover', 'restore') OR NOT EXISTS (
+                      SELECT 1 FROM session r WHERE r.npsn = s.npsn AND r.kind = 'recover' AND r.ended_at IS NULL
+                  ))
                 ORDER BY s.asked_at LIMIT 1
                 FOR UPDATE OF s, k SKIP LOCKED
                 """,  # noqa: S608  the part is ours
@@ -180,18 +183,41 @@ class Requests:
         session replaced this one (`replaced`), or central gave it a place in line (`slot`: what people are told).
         """
         async with self.holding(job) as (transaction, _):
-            await transaction.run(
-                """
-                UPDATE session SET state = CAST(:state AS text), not_before = now() + make_interval(secs => :seconds),
-                    unreachable_since = CASE WHEN :unreachable THEN coalesce(unreachable_since, now()) END,
-                    replaced = replaced + :replaced, waiting = CAST(:waiting AS jsonb)
-                WHERE npsn = :npsn AND id = :id AND ended_at IS NULL
-                """,
-                npsn=job.npsn, id=job.id, seconds=seconds, unreachable=unreachable, replaced=int(replaced),
-                state="waiting_retry" if slot is None else "waiting_slot",
-                waiting=None if slot is None else to_json(slot.model_dump()),
-            )  # fmt: skip
-            await self._free(transaction, job)
+            await self._put_off(transaction, job, seconds, unreachable=unreachable, replaced=replaced, slot=slot)
+
+    async def recover_first(self, job: Job, *, seconds: float, told: Problem) -> None:
+        """Put the request off, and ask for a recover, which goes before it, unless one is asked for. `told`: people."""
+        async with self.holding(job) as (transaction, _):
+            await asking.ask_recover(transaction, Wanted(
+                job.npsn, "recover", job.cause.source, f"{job.cause.id}.{job.attempt}", job.actor,
+                correlation=job.correlation, traceparent=job.traceparent,
+            ))  # fmt: skip
+            await self._put_off(transaction, job, seconds, told=told)
+
+    async def _put_off(
+        self,
+        transaction: Transaction,
+        job: Job,
+        seconds: float,
+        *,
+        unreachable: bool = False,
+        replaced: bool = False,
+        slot: Problem | None = None,
+        told: Problem | None = None,
+    ) -> None:
+        why = slot or told
+        await transaction.run(
+            """
+            UPDATE session SET state = CAST(:state AS text), not_before = now() + make_interval(secs => :seconds),
+                unreachable_since = CASE WHEN :unreachable THEN coalesce(unreachable_since, now()) END,
+                replaced = replaced + :replaced, waiting = CAST(:waiting AS jsonb)
+            WHERE npsn = :npsn AND id = :id AND ended_at IS NULL
+            """,
+            npsn=job.npsn, id=job.id, seconds=seconds, unreachable=unreachable, replaced=int(replaced),
+            state="waiting_retry" if slot is None else "waiting_slot",
+            waiting=None if why is None else to_json(why.model_dump()),
+        )  # fmt: skip
+        await self._free(transaction, job)
 
     async def gated(self, transaction: Transaction, job: Job, marks: dict[str, int]) -> None:
         """The gate has passed: what is typed from here on is not in this session, whose mark is in `marks`."""

@@ -11,6 +11,7 @@ from services.database import Transaction, to_json
 from services.errors import SelarasError
 from services.intake import Answers
 from services.messages import SessionGranted
+from services.replica import recovering
 from services.replica.requests import Job, Requests
 
 
@@ -45,6 +46,7 @@ async def _wipe(transaction: Transaction, npsn: str, granted: SessionGranted) ->
     await Answers.forget_after(transaction, npsn, synced)
     await transaction.run("DELETE FROM record WHERE npsn = :npsn", npsn=npsn)
     await transaction.run("DELETE FROM finding WHERE npsn = :npsn", npsn=npsn)
+    await recovering.drop(transaction, npsn)
     await transaction.run(
         """
         UPDATE school SET cursor = 0, settled = 0, highest_seq = 0, lineage = CAST(:lineage AS jsonb),

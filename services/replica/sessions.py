@@ -6,6 +6,7 @@ from.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from services.exchange.change import Change, diff, push_order
 from services.exchange.digest import root as root_of
 from services.exchange.merge import expected
 from services.messages import Blocking, EntityDigest, LineageEntry, PageRow, Problem, RecordVerdict, SessionPage, Stated
-from services.replica import asking, judging, mending, records
+from services.replica import asking, judging, mending, records, recovering
 from services.replica.records import Key
 from services.replica.requests import Job, Requests, School
 
@@ -43,13 +44,16 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What VERIFY asks about. Counts of records: typed since the gate, held by a conflict, refused by central."""
+    """What VERIFY asks about. Counts of records: typed since the gate, held by a conflict, refused by central.
+    `receipt`, of a recover: the signed statement of the last sync.
+    """
 
     cursor: int
     entities: Mapping[str, tuple[int, bytes]]
     unsent: int
     held: int
     refused: int
+    receipt: str | None = None
 
     @property
     def root(self) -> str:
@@ -60,6 +64,18 @@ class Standing:
         """The entities whose rows or digest are not central's."""
         mine = {name: EntityDigest(rows=rows, digest=digest.hex()) for name, (rows, digest) in self.entities.items()}
         return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What OPEN says: the school's state; the latest statement of central's present life, as far as this site knows it;
+    `proof`, the latest one as it was signed. `is_recovering`: a recover has begun that is not complete.
+    """
+
+    school: School
+    stated: Stated | None
+    proof: str | None = None
+    is_recovering: bool = False
 
 
 class Replica:
@@ -76,32 +92,42 @@ class Replica:
         self._told = checked
         self._today = today
 
-    async def opening(self, job: Job) -> tuple[School, Stated | None]:
-        """What OPEN says: the school's state, and the latest statement of central's present life, as far as this site
-        knows it.
-        """
+    async def opening(self, job: Job) -> Opening:
+        """What OPEN says."""
         async with self.requests.holding(job) as (transaction, school):
             row = await transaction.row(
                 """
-                SELECT incarnation, session, head_seq, root FROM statement
-                WHERE npsn = :npsn AND incarnation = :life ORDER BY session DESC LIMIT 1
+                SELECT k.stated, EXISTS (SELECT 1 FROM recovery r WHERE r.npsn = k.npsn) AS is_recovering,
+                       t.incarnation, t.session, t.head_seq, t.root
+                FROM school k LEFT JOIN LATERAL (
+                    SELECT * FROM statement
+                    WHERE npsn = k.npsn AND incarnation = :life ORDER BY session DESC LIMIT 1
+                ) AS t ON true
+                WHERE k.npsn = :npsn
                 """,
                 npsn=job.npsn,
                 life=school.lineage[-1]["incarnation"] if school.lineage else None,
             )
-        if row is None:
-            return school, None
-        stated = Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
-        return school, stated
+        assert row is not None
+        stated = row.incarnation and Stated(
+            incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root
+        )
+        return Opening(school, stated, row.stated, row.is_recovering)
 
-    async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
-        """Take the lineage that central granted."""
-        async with self.requests.holding(job) as (transaction, _):
+    async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> int:
+        """Take the lineage that central granted, which has forgotten nothing that was seen here; the cursor. In a new
+        life that goes back to where nothing can have been missed [trap].
+        """
+        async with self.requests.holding(job) as (transaction, school):
+            is_new = bool(school.lineage) and school.lineage[-1]["incarnation"] != lineage[-1].incarnation
+            cursor = school.settled if is_new else school.cursor
             await transaction.run(
-                "UPDATE school SET lineage = CAST(:lineage AS jsonb) WHERE npsn = :npsn",
+                "UPDATE school SET lineage = CAST(:lineage AS jsonb), cursor = :cursor WHERE npsn = :npsn",
                 npsn=job.npsn,
                 lineage=to_json([entry.model_dump() for entry in lineage]),
+                cursor=cursor,
             )
+        return cursor
 
     async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
         """Take in a page and its cursor; the number of records that came.
@@ -128,10 +154,11 @@ class Replica:
                 changed=int(changed or went),
             )  # fmt: skip
             if changed and page.complete and not went:  # of more pages, or older ones, all is judged at once, later
-                before, after = _moved(shown, taken)
-                await judging.follow(
-                    transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
-                )
+                with contextlib.suppress(NotCanonical):  # a hand made a row unreadable: all is judged once it is mended
+                    before, after = _moved(shown, taken)
+                    await judging.follow(
+                        transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
+                    )
         return len(page.rows)
 
     async def look(self, job: Job) -> Gate:
@@ -189,7 +216,8 @@ class Replica:
             if job.kind in ("sync", "pull"):
                 await asking.cover(transaction, job.npsn, job.id)
             unsent, held, refused = await _counts(transaction, job.npsn)
-            return Standing(school.cursor, await digests(transaction, job.npsn), unsent, held, refused)
+            receipt = await _receipt(transaction, job.npsn) if job.kind == "recover" else None
+            return Standing(school.cursor, await digests(transaction, job.npsn), unsent, held, refused, receipt)
 
     async def complete(
         self, job: Job, *, outcome: str, statement: Mapping[str, Any], jws: str, data: dict[str, Any]
@@ -215,6 +243,8 @@ class Replica:
                 **{name: statement[name] for name in ("incarnation", "session", "kind", "head_seq", "root")},
             )
             await mending.keep_stated(transaction, job.npsn, statement["root"], jws)
+            if job.kind == "recover":
+                await recovering.drop(transaction, job.npsn)
             await transaction.run(
                 f"UPDATE school SET {_COMPLETED[job.kind]} WHERE npsn = :npsn",  # noqa: S608  one of the literals
                 npsn=job.npsn,
@@ -239,8 +269,21 @@ _COMPLETED = {
     "sync": "last_sync_at = now(), synced_revision = gated_revision",
     "pull": "last_pull_at = now()",
     "verify": "last_pull_at = now()",  # it brought what a pull brings
+    "recover": "last_pull_at = now()",
     "restore": "restoring_since = NULL, restoring_as_of = NULL, restoring_life = NULL",
 }
+
+
+async def _receipt(transaction: Transaction, npsn: str) -> str | None:
+    """The signed statement of the last sync."""
+    found = await transaction.value(
+        """
+        SELECT jws FROM statement WHERE npsn = :npsn AND kind = 'sync' AND jws <> ''
+        ORDER BY at DESC, session DESC LIMIT 1
+        """,
+        npsn=npsn,
+    )
+    return None if found is None else str(found)
 
 
 async def root(transaction: Transaction, npsn: str) -> bytes:
@@ -282,7 +325,9 @@ async def _take_as_shown(transaction: Transaction, npsn: str, shown: Mapping[Key
 def _moved(
     shown: Mapping[Key, PageRow], taken: Mapping[Key, records.Shown]
 ) -> tuple[dict[Key, Replicated], dict[Key, Replicated]]:
-    """The records whose data changed as they were taken, before and after."""
+    """The records whose data changed as they were taken, before and after. Raises NotCanonical for a text that a hand
+    made unreadable.
+    """
     before, after = {}, {}
     for key, was in taken.items():
         if was.changed:
@@ -290,16 +335,8 @@ def _moved(
             fields = _fields(row.text)
             after[key] = Replicated(Base(row.version, row.seq, fields), fields)
             if was.before is not None:
-                before[key] = Replicated(Base(0, 0, None), _readable(was.before))
+                before[key] = Replicated(Base(0, 0, None), _fields(was.before))
     return before, after
-
-
-def _readable(text: str) -> dict[str, Any]:
-    """What a hand made unreadable was judged as nothing."""
-    try:
-        return canonical.decode(text)
-    except NotCanonical:
-        return {}
 
 
 async def _take_as_sent(transaction: Transaction, npsn: str, verdicts: Mapping[Key, RecordVerdict]) -> set[Key]:

@@ -6,6 +6,7 @@ from services.link.boot import session_service
 from services.link.settings import LinkSettings
 from services.runtime import Service
 from services.syncer.handlers import handlers
+from services.syncer.recover import recover
 from services.syncer.session import sync
 from services.syncer.verification import verify
 
@@ -16,4 +17,4 @@ class Settings(LinkSettings):
 
 def build(settings: Settings) -> Service:
     """The syncer, ready to run."""
-    return session_service("syncer", settings, {"sync": sync, "verify": verify}, handlers)
+    return session_service("syncer", settings, {"sync": sync, "verify": verify, "recover": recover}, handlers)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from services import migrations, tables
 from services.backup import sealing
 from services.backup.taking import Wanted
-from services.central import administration
+from services.central import administration, lives
 from services.database import Database
 from services.demo.synthetic import jsonl, synthetic_school
 from services.embedded.stack import Addresses
@@ -104,9 +104,7 @@ async def fill_site(database: Database) -> None:
 
 async def fill_central(database: Database, npsn: str = NPSN, pupils: int = 40) -> None:
     """A school with its baseline, and an incarnation."""
-    from services.central.schools import ensure_incarnation
-
-    await ensure_incarnation(database)
+    await lives.ensure(database)
     data = synthetic_school(7, npsn=npsn, today=date.today(), pupils=pupils, classes=2, teachers=5)  # noqa: DTZ011
     await administration.add_school(database, npsn, jsonl(data))
 

@@ -86,13 +86,13 @@ def test_the_data_pass_through_json_and_say_what_was_found() -> None:
 
 def test_tables_say_the_same_in_the_terminal_and_in_markdown() -> None:
     seconds, targets, processor, peaks = report.tables(as_data(figures()))
-    assert list(seconds.rows[0]) == ["W1", "0.0500", "0.200", "0.300", "1.50", ""]
+    assert list(seconds.rows[0]) == ["W1", "1,000", "0.0500", "0.200", "0.300", "1.50", ""]
     assert list(targets.rows[0]) == ["W1", "1.50 × bare", "2", "1.5", "goal"]
     assert list(peaks.rows[0]) == ["W1", "40", "40", "40", "40"]
     assert processor.rows[0][-1] == "8%"
     for table in (seconds, targets, processor, peaks):
         assert all(len(row) == len(table.headings) for row in table.rows)
-    assert "| W1 | 0.0500 | 0.200 | 0.300 | 1.50 |  |" in report.markdown(seconds).splitlines()
+    assert "| W1 | 1,000 | 0.0500 | 0.200 | 0.300 | 1.50 |  |" in report.markdown(seconds).splitlines()
 
 
 def test_plots_are_well_formed_and_show_every_figure() -> None:

@@ -31,7 +31,7 @@ async def copied(database: Database, side: Side) -> None:
 async def test_copies_at_central_claim_their_own_numbers_and_have_roots_of_their_own(
     central_database: Database,
 ) -> None:
-    await schools.ensure_incarnation(central_database)
+    await lives.ensure(central_database)
     data = synthetic_school(7, npsn=NPSN, today=TODAY, pupils=6, classes=1, teachers=2)
     await add_school(central_database, NPSN, jsonl(data))
     async with central_database.transaction() as transaction:

@@ -38,6 +38,11 @@ class Proxy:
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def connections(self) -> int:
+        """How many clients have come so far."""
+        return len(self._clients)
+
     async def swallows(self) -> None:
         """Wait until something came from a client while silent."""
         async with asyncio.timeout(SWALLOW_SECONDS):

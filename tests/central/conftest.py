@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.central.schools import ensure_incarnation
+from services.central import lives
 from services.database import Database
 from services.intake import Accounts
 from tests.central.desk import Desk
@@ -15,14 +15,14 @@ from tests.central.numbers import A, B, C
 @pytest.fixture
 async def desk(central_database: Database) -> Desk:
     """Central with one school, registered at the site `situs`."""
-    await ensure_incarnation(central_database)
+    await lives.ensure(central_database)
     return await Desk.of(central_database)
 
 
 @pytest.fixture
 async def central(central_database: Database) -> Database:
     """Central with the accounts of the site `situs` and of an officer."""
-    await ensure_incarnation(central_database)
+    await lives.ensure(central_database)
     accounts = Accounts(central_database)
     await accounts.grant("situs-sync", "*", "site-sync")
     await accounts.grant("dinas", "*", "officer")

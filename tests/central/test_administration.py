@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.central import administration, registry
+from services.central import administration, lives, registry
 from services.central.administration import Refused, add_school, describe, new_registration_code
 from services.central.gauges import Gauges
 from services.central.identifiers import code_hash, is_record_id, new_code, uuid7
-from services.central.schools import ensure_incarnation
 from services.database import Database
 from services.intake import Quarantine
 from services.messages import SchoolRegister, SessionRefusal
@@ -137,7 +136,7 @@ async def test_counters_count_sessions_and_verdicts(desk: Desk) -> None:
 
 
 async def test_the_first_boot_begins_the_incarnation_and_later_ones_find_it(central_database: Database) -> None:
-    assert await ensure_incarnation(central_database) == await ensure_incarnation(central_database)
+    assert await lives.ensure(central_database) == await lives.ensure(central_database)
 
 
 def test_identifiers_are_of_their_form() -> None:

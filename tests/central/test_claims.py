@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.central import claims
+from services.central import claims, lives
 from services.central.administration import add_school
 from services.central.claims import Claim, Moved
-from services.central.schools import ensure_incarnation
 from services.database import Database
 from services.entities import Fields
 from services.exchange import canonical
@@ -107,7 +106,7 @@ def test_a_registration_that_is_now_about_somebody_else_names_both() -> None:
 
 
 async def test_a_baseline_claims_its_numbers(central_database: Database) -> None:
-    await ensure_incarnation(central_database)
+    await lives.ensure(central_database)
     lines = [line("peserta_didik", STUDENT, a_student()), line("ptk", TEACHER, a_new_teacher())]
     await add_school(central_database, NPSN, lines)
     assert await claimed(central_database) == {

@@ -88,7 +88,7 @@ async def test_a_backup_is_made_listed_checked_and_put_back(
     back = await ready.selaras("backup", "restore", file, "--identity", "kunci.txt", "--into", empty)
     assert back.code == 0, back
     assert ("SYN-05" in back.out) == (side == "site")
-    assert ("selaras central report" in back.out) == (side == "central")
+    assert ("SYN-14" in back.out) == (side == "central")
     refused(await ready.selaras("backup", "restore", file, "--identity", "kunci.txt", "--into", empty), 3, "CAD-06")
     name = f"SELARAS_{side.upper()}_DATABASE_URL"
     refused(

@@ -124,12 +124,36 @@ async def test_central_starts_on_what_was_put_back_which_is_what_was_there(
         after = await content(back)
         await back.close()
         del before["sequences"][0], after["sequences"][0]  # that of the table `backup` counted this one
+        lives = before.pop("incarnation"), after.pop("incarnation")
+        assert len(lives[1]) == len(lives[0]) + 1, "another life has begun, so that nobody takes it for the old one"
         assert after == before
         assert any(school.npsn in row for row in after["record"])
         running.start("central", SELARAS_CENTRAL_DATABASE_URL=empty)
         await asyncio.to_thread(running.wait_ready, "central")
         assert "selaras_central_schools" in running.metrics("central")
     finally:
+        await restart(running, ("central",))
+
+
+async def test_what_was_signed_comes_back_to_a_central_put_back_from_a_backup(
+    stage: Stage, running: Stack, school: School, empty: str, tmp_path: Path
+) -> None:
+    key = Identity.generate()
+    await sync_one(stage, school, 0, anak_keberapa=2)
+    file = await backed_up(stage.registry, "central", tmp_path, key)
+    await sync_one(stage, school, 1, anak_keberapa=3)
+    await put_back(empty, "central", file, key)
+    there = Stage(replace(running, addresses=replace(running.addresses, central_database=empty)), Console(quiet=True))
+    try:
+        await restart(running, ("central",), SELARAS_CENTRAL_DATABASE_URL=empty)
+        await sync_one(there, school, 2, anak_keberapa=4)
+        assert await are_equal(there, school.npsn)
+        for number, value in ((0, 2), (1, 3), (2, 4)):
+            stored = await there.central_record(school.npsn, "peserta_didik", school.pupils[number])
+            assert stored.fields is not None
+            assert stored.fields["anak_keberapa"] == value
+    finally:
+        await there.close()
         await restart(running, ("central",))
 
 

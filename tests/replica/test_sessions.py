@@ -142,6 +142,21 @@ async def test_what_a_page_brings_is_judged_as_the_whole_school_would_be(replica
     assert followed.invalid
 
 
+async def test_a_row_that_a_hand_made_unreadable_stops_no_page(replica: Replica, job: Job) -> None:
+    """The whole school cannot be judged until the proof that follows the pages has mended the row: so it waits."""
+    school = await baseline(replica, job)
+    async with replica.requests.holding(job) as (transaction, _):
+        await transaction.run("UPDATE record SET base = 'x', data = 'x' WHERE entity = 'anggota_rombel'")
+        await transaction.run("UPDATE school SET verdict_date = verdict_date - 1")
+    cursor = (await replica.opening(job))[0].cursor
+    student, fields = next(iter(school["peserta_didik"].items()))
+    row = a_row("peserta_didik", student, {**fields, "nama": "Kml"}, version=2, seq=cursor + 1)
+    assert await replica.absorb_page(job, a_page(row), clear_doubt=True) == 1
+    async with replica.requests.holding(job) as (transaction, state):
+        assert state.cursor == cursor + 1
+        assert await transaction.value("SELECT verdict_revision FROM school") < state.revision, "it is judged later"
+
+
 async def test_an_answer_that_was_lost_is_settled_by_the_next_first_fetch(replica: Replica, job: Job) -> None:
     school = await baseline(replica, job)
     student = next(iter(school["peserta_didik"]))

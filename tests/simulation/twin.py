@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from services.central import registry, schools
+from services.central import registry
 from services.central.administration import add_school
 from services.database import Database
 from services.entities import SPECS, Fields
@@ -72,7 +72,7 @@ class Twin:
     @classmethod
     async def of(cls, site: Database, registry_: Database, seen: Counter[str]) -> Twin:
         """A small school with a baseline, registered, nothing fetched yet. Two records go in a batch and in a page."""
-        life = await schools.ensure_incarnation(registry_)
+        life = await lives.ensure(registry_)
         desk = Desk(registry_)
         desk.rewire(page_records=2, batch_records=2)
         accounts = Accounts(registry_)

@@ -7,7 +7,7 @@ from alembic import op
 from services.backup import ledger
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 oldest_code = "0001"
 
 

@@ -7,7 +7,7 @@ from alembic import op
 from services.backup import ledger
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 oldest_code = "0001"
 
 
