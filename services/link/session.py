@@ -152,9 +152,7 @@ class Session:
                 raise RecoverFirst from None
             raise
         if [entry.model_dump() for entry in granted.lineage] != opening.school.lineage:
-            cursor = await self.replica.begin(self.job, granted.lineage)
-            if cursor != opening.school.cursor:
-                return await self.fetch_one(cursor)
+            await self.replica.begin(self.job, granted.lineage)
         return granted.page
 
     async def granted(self, cursor: int | None = None) -> SessionGranted:

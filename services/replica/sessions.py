@@ -114,20 +114,14 @@ class Replica:
         )
         return Opening(school, stated, row.stated, row.is_recovering)
 
-    async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> int:
-        """Take the lineage that central granted, which has forgotten nothing that was seen here; the cursor. In a new
-        life that goes back to where nothing can have been missed [trap].
-        """
-        async with self.requests.holding(job) as (transaction, school):
-            is_new = bool(school.lineage) and school.lineage[-1]["incarnation"] != lineage[-1].incarnation
-            cursor = school.settled if is_new else school.cursor
+    async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
+        """Take the lineage that central granted, which has forgotten nothing that was seen here."""
+        async with self.requests.holding(job) as (transaction, _):
             await transaction.run(
-                "UPDATE school SET lineage = CAST(:lineage AS jsonb), cursor = :cursor WHERE npsn = :npsn",
+                "UPDATE school SET lineage = CAST(:lineage AS jsonb) WHERE npsn = :npsn",
                 npsn=job.npsn,
                 lineage=to_json([entry.model_dump() for entry in lineage]),
-                cursor=cursor,
             )
-        return cursor
 
     async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
         """Take in a page and its cursor; the number of records that came.

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from services.central import registry, schools
+from services.central import lives, registry
 from services.central.administration import add_school
 from services.database import Database
 from services.entities import SPECS, Fields
