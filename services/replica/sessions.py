@@ -32,13 +32,20 @@ MOST_FINDINGS = 100
 """Findings listed in a refusal; the count is always the whole."""
 
 
+Opening = tuple[School, Stated | None]
+"""What OPEN says: the school's state, and the latest statement of central's present life, as far as this site knows
+it.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the gate said: the changes that pass, or why none does."""
+    """What the gate said: the changes that pass, or why none does. `opening`: what OPEN says, where it comes next."""
 
     changes: list[Change]
     problem: Problem | None = None
     findings: tuple[Blocking, ...] = ()
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +83,10 @@ class Replica:
         self._told = checked
         self._today = today
 
-    async def opening(self, job: Job) -> tuple[School, Stated | None]:
-        """What OPEN says: the school's state, and the latest statement of central's present life, as far as this site
-        knows it.
-        """
+    async def opening(self, job: Job) -> Opening:
+        """What OPEN says."""
         async with self.requests.holding(job) as (transaction, school):
-            row = await transaction.row(
-                """
-                SELECT incarnation, session, head_seq, root FROM statement
-                WHERE npsn = :npsn AND incarnation = :life ORDER BY session DESC LIMIT 1
-                """,
-                npsn=job.npsn,
-                life=school.lineage[-1]["incarnation"] if school.lineage else None,
-            )
-        if row is None:
-            return school, None
-        stated = Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
-        return school, stated
+            return await _opening(transaction, school)
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""
@@ -103,47 +97,53 @@ class Replica:
                 lineage=to_json([entry.model_dump() for entry in lineage]),
             )
 
-    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
-        """Take in a page and its cursor; the number of records that came.
+    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
+        """Take in a page and its cursor.
 
         `clear_doubt`: with the page that completes a session's first FETCH, the remaining `sent` marks go: what central
         did not show, it does not have. [trap]
         """
         async with self.requests.holding(job) as (transaction, school):
-            self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
-            shown = {(row.entity, row.record_id): row for row in page.rows}
-            taken = await _take_as_shown(transaction, job.npsn, shown)
-            held = await records.read(transaction, job.npsn, shown.keys() - taken.keys())
-            theirs = {key: _shown(row, held.get(key)) for key, row in shown.items() if key not in taken}
-            absorbed = await _absorb(transaction, job.npsn, theirs, held)
-            changed = absorbed.changed or any(one.changed for one in taken.values())
-            went = clear_doubt and page.complete and await _clear_doubt(transaction, job.npsn)
-            await transaction.run(
-                """
-                UPDATE school SET cursor = :cursor, highest_seq = greatest(highest_seq, :head),
-                    settled = CASE WHEN :complete THEN :cursor ELSE settled END, revision = revision + :changed
-                WHERE npsn = :npsn
-                """,
-                npsn=job.npsn, cursor=page.cursor, head=page.head_seq, complete=page.complete,
-                changed=int(changed or went),
-            )  # fmt: skip
-            if changed and page.complete and not went:  # of more pages, or older ones, all is judged at once, later
-                before, after = _moved(shown, taken)
-                await judging.follow(
-                    transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
-                )
-        return len(page.rows)
+            await self._take_in(transaction, job, school, page, clear_doubt=clear_doubt)
+
+    async def _take_in(
+        self, transaction: Transaction, job: Job, school: School, page: SessionPage, *, clear_doubt: bool
+    ) -> None:
+        self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
+        shown = {(row.entity, row.record_id): row for row in page.rows}
+        taken = await _take_as_shown(transaction, job.npsn, shown)
+        held = await records.read(transaction, job.npsn, shown.keys() - taken.keys())
+        theirs = {key: _shown(row, held.get(key)) for key, row in shown.items() if key not in taken}
+        absorbed = await _absorb(transaction, job.npsn, theirs, held)
+        changed = absorbed.changed or any(one.changed for one in taken.values())
+        went = clear_doubt and page.complete and await _clear_doubt(transaction, job.npsn)
+        await transaction.run(
+            """
+            UPDATE school SET cursor = :cursor, highest_seq = greatest(highest_seq, :head),
+                settled = CASE WHEN :complete THEN :cursor ELSE settled END, revision = revision + :changed
+            WHERE npsn = :npsn
+            """,
+            npsn=job.npsn, cursor=page.cursor, head=page.head_seq, complete=page.complete,
+            changed=int(changed or went),
+        )  # fmt: skip
+        if changed and page.complete and not went:  # of more pages, or older ones, all is judged at once, later
+            before, after = _moved(shown, taken)
+            await judging.follow(transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today())
 
     async def look(self, job: Job) -> Gate:
         """The gate before OPEN: a school that is plainly blocked costs central nothing. Marks nothing."""
-        async with self.requests.holding(job) as (transaction, _):
-            return await _blocked(transaction, job.npsn, self._today()) or Gate([])
+        async with self.requests.holding(job) as (transaction, school):
+            blocked = await _blocked(transaction, job.npsn, self._today())
+            return blocked or Gate([], opening=await _opening(transaction, school))
 
-    async def gate(self, job: Job, *, incarnation: str, session: int) -> Gate:
-        """The gate after the first FETCH. In the transaction that sees a passing verdict it writes `sent` for every
-        pending record, and the session's mark; exactly that is pushed.
+    async def gate(self, job: Job, *, incarnation: str, session: int, last: SessionPage | None = None) -> Gate:
+        """The gate after the first FETCH, whose `last` page is taken in before, unless it has been. In the transaction
+        that sees a passing verdict it writes `sent` for every pending record, and the session's mark; exactly that is
+        pushed.
         """
         async with self.requests.holding(job) as (transaction, school):
+            if last is not None:
+                await self._take_in(transaction, job, school, last, clear_doubt=True)
             blocked = await _blocked(transaction, job.npsn, self._today())
             if blocked is not None:
                 return blocked
@@ -350,6 +350,20 @@ async def _clear_doubt(transaction: Transaction, npsn: str) -> bool:
     """What central did not show, it does not have. Did a refusal go with a record that was deleted here since?"""
     doubtful = await records.sent(transaction, npsn)
     return await records.write(transaction, npsn, {key: clear_sent(record) for key, record in doubtful.items()})
+
+
+async def _opening(transaction: Transaction, school: School) -> Opening:
+    row = await transaction.row(
+        """
+        SELECT incarnation, session, head_seq, root FROM statement
+        WHERE npsn = :npsn AND incarnation = :life ORDER BY session DESC LIMIT 1
+        """,
+        npsn=school.npsn,
+        life=school.lineage[-1]["incarnation"] if school.lineage else None,
+    )
+    if row is None:
+        return school, None
+    return school, Stated(incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root)
 
 
 async def _blocked(transaction: Transaction, npsn: str, today: date) -> Gate | None:

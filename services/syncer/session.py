@@ -18,9 +18,11 @@ async def sync(session: Session) -> None:
     Raises Refused (the gate, or central), Failed (not equal), Stale, CentralAway, LeaseLost.
     """
     replica, job = session.replica, session.job
-    _passes(await replica.look(job))
-    await session.fetch(await session.open(), first=True)
-    gate = _passes(await replica.gate(job, incarnation=session.incarnation, session=session.number))
+    looked = _passes(await replica.look(job))
+    last = await session.fetch_to_last(await session.open(looked.opening), first=True)
+    gate = await replica.gate(job, incarnation=session.incarnation, session=session.number, last=last)
+    await session.took(last)
+    _passes(gate)
     page = await push(session, gate.changes)
     if page is not None:
         await session.fetch(page, first=False)

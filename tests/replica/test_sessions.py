@@ -64,7 +64,7 @@ async def baseline(replica: Replica, job: Job) -> dict[str, dict[str, dict[str, 
     school = a_school()
     rows = [(entity, one, fields) for entity, found in school.items() for one, fields in found.items()]
     page = a_page(*(a_row(e, i, f, version=1, seq=n) for n, (e, i, f) in enumerate(rows, start=1)))
-    assert await replica.absorb_page(job, page, clear_doubt=True) == len(rows)
+    await replica.absorb_page(job, page, clear_doubt=True)
     return school
 
 

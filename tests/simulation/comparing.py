@@ -117,7 +117,7 @@ def seen(outcome: Any) -> Any:
     if isinstance(outcome, tuple):
         return tuple(map(seen, outcome))
     if isinstance(outcome, sessions.Gate):
-        return outcome.changes, outcome.problem and outcome.problem.code
+        return outcome.changes, outcome.problem and outcome.problem.code, seen(outcome.opening)
     if isinstance(outcome, Known):
         names = ("npsn", "install_id", "cursor", "settled", "highest_seq", "lineage", "marks", "restoring_as_of")
         return {name: getattr(outcome, name) for name in names}

@@ -201,21 +201,19 @@ class Replica:
 
     async def opening(self, job: Job) -> tuple[Known, Stated | None]:
         """What OPEN says: the school's state, and the latest statement that this site knows."""
-        school = await self.holding(job, "read what OPEN says")
-        if not school.statements:
-            return _known(school), None
-        last = max(school.statements, key=lambda one: one["session"])
-        named = {name: last[name] for name in ("incarnation", "session", "head_seq", "root")}
-        return _known(school), Stated(**named)
+        return _opening(await self.holding(job, "read what OPEN says"))
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""
         school = await self.holding(job, "begin")
         school.lineage = [entry.model_dump() for entry in lineage]
 
-    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
+    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
         """Take in a page and its cursor."""
         school = await self.holding(job, f"absorb a page: {len(page.rows)} records, up to {page.cursor}")
+        await self._take_in(school, job, page, clear_doubt=clear_doubt)
+
+    async def _take_in(self, school: School, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
         if Safeguard.CURSOR_WITH_RECORDS in self.without:
             school.cursor = page.cursor
             school = await self.holding(job, "absorb the page's records")
@@ -234,7 +232,6 @@ class Replica:
         school.highest_seq = max(school.highest_seq, page.head_seq)
         school.settled = page.cursor if page.complete else school.settled
         school.revision += changed or school.refusals != refusals
-        return len(page.rows)
 
     def _clears(self, page: SessionPage) -> bool:
         if Safeguard.DOUBT_STAYS_TILL_COMPLETE in self.without:
@@ -267,11 +264,14 @@ class Replica:
 
     async def look(self, job: Job) -> Gate:
         """The gate before OPEN."""
-        return self._blocked(await self.holding(job, "look at the gate")) or Gate([])
+        school = await self.holding(job, "look at the gate")
+        return self._blocked(school) or Gate([], opening=_opening(school))
 
-    async def gate(self, job: Job, *, incarnation: str, session: int) -> Gate:
-        """The gate after the first FETCH: `sent`, and the session's mark."""
+    async def gate(self, job: Job, *, incarnation: str, session: int, last: SessionPage | None = None) -> Gate:
+        """The gate after the first FETCH and its last page: `sent`, and the session's mark."""
         school = await self.holding(job, "pass the gate")
+        if last is not None:
+            await self._take_in(school, job, last, clear_doubt=True)
         if blocked := self._blocked(school):
             return blocked
         passed = {k: r for k, r in sorted(school.records.items()) if r.pending and r.conflict is None}
@@ -371,6 +371,14 @@ def counts(school: School) -> tuple[int, int, int]:
     open_ones = [(key, record) for key, record in records if record.pending or record.conflict is not None]
     unsent = sum(record.conflict is None for _, record in open_ones)
     return unsent, len(open_ones) - unsent, sum(record.pending and key in school.refusals for key, record in open_ones)
+
+
+def _opening(school: School) -> tuple[Known, Stated | None]:
+    if not school.statements:
+        return _known(school), None
+    last = max(school.statements, key=lambda one: one["session"])
+    named = {name: last[name] for name in ("incarnation", "session", "head_seq", "root")}
+    return _known(school), Stated(**named)
 
 
 def _known(s: School) -> Known:
