@@ -64,7 +64,7 @@ async def baseline(replica: Replica, job: Job) -> dict[str, dict[str, dict[str, 
     school = a_school()
     rows = [(entity, one, fields) for entity, found in school.items() for one, fields in found.items()]
     page = a_page(*(a_row(e, i, f, version=1, seq=n) for n, (e, i, f) in enumerate(rows, start=1)))
-    assert await replica.absorb_page(job, page, clear_doubt=True) == len(rows)
+    await replica.absorb_page(job, page, clear_doubt=True)
     return school
 
 
@@ -151,7 +151,7 @@ async def test_a_row_that_a_hand_made_unreadable_stops_no_page(replica: Replica,
     cursor = (await replica.opening(job)).school.cursor
     student, fields = next(iter(school["peserta_didik"].items()))
     row = a_row("peserta_didik", student, {**fields, "nama": "Kml"}, version=2, seq=cursor + 1)
-    assert await replica.absorb_page(job, a_page(row), clear_doubt=True) == 1
+    await replica.absorb_page(job, a_page(row), clear_doubt=True)
     async with replica.requests.holding(job) as (transaction, state):
         assert state.cursor == cursor + 1
         assert await transaction.value("SELECT verdict_revision FROM school") < state.revision, "it is judged later"

@@ -117,7 +117,9 @@ def seen(outcome: Any) -> Any:
     if isinstance(outcome, tuple):
         return tuple(map(seen, outcome))
     if isinstance(outcome, sessions.Gate):
-        return outcome.changes, outcome.problem and outcome.problem.code
+        return outcome.changes, outcome.problem and outcome.problem.code, seen(outcome.opening)
+    if isinstance(outcome, sessions.Opening):
+        return seen(outcome.school), outcome.stated, outcome.proof is None, outcome.is_recovering
     if isinstance(outcome, Known):
         names = ("npsn", "install_id", "cursor", "settled", "highest_seq", "lineage", "marks", "restoring_as_of")
         return {name: getattr(outcome, name) for name in names}

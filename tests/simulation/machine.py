@@ -225,6 +225,10 @@ async def a_life_with_everything(machine: Exchange) -> None:
     ]
     for typed, at_the_push, at_the_end in contests:
         await machine._syncs([typed], {"push": "edit", "verify": "edit"}, [at_the_push, at_the_end])
+    await machine._edit([("types", hp, 0)])
+    await live("sync", at={"push": "held up"})
+    await machine._edit([("types", hp, 1)])  # typed back in doubt: nothing of it is left to send
+    await live("sync")
     await machine._edit([("types", ADDRESS, 0), ("types", RELIGION, 2)])  # typed back; and what closes the gate
     await live("sync")
     await machine._edit([("makes whole", kk, 0), ("both", hp, 2)])

@@ -269,7 +269,9 @@ class Replica:
 
     async def opening(self, job: Job) -> Opening:
         """What OPEN says: the school's state, and the latest statement of central's present life that it knows."""
-        school = await self.holding(job, "read what OPEN says")
+        return self._opening(await self.holding(job, "read what OPEN says"))
+
+    def _opening(self, school: School) -> Opening:
         life = school.lineage[-1]["incarnation"] if school.lineage else None
         of_life = [one for one in school.statements if one["incarnation"] == life]
         last = max(of_life, key=lambda one: one["session"], default=None)
@@ -283,9 +285,12 @@ class Replica:
         school = await self.holding(job, "begin")
         school.lineage = [entry.model_dump() for entry in lineage]
 
-    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
+    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
         """Take in a page and its cursor."""
         school = await self.holding(job, f"absorb a page: {len(page.rows)} records, up to {page.cursor}")
+        await self._take_in(school, job, page, clear_doubt=clear_doubt)
+
+    async def _take_in(self, school: School, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
         if Safeguard.CURSOR_WITH_RECORDS in self.without:
             school.cursor = page.cursor
             school = await self.holding(job, "absorb the page's records")
@@ -304,7 +309,6 @@ class Replica:
         school.highest_seq = max(school.highest_seq, page.head_seq)
         school.settled = page.cursor if page.complete else school.settled
         school.revision += changed or school.refusals != refusals
-        return len(page.rows)
 
     def _clears(self, page: SessionPage) -> bool:
         if Safeguard.DOUBT_STAYS_TILL_COMPLETE in self.without:
@@ -339,11 +343,14 @@ class Replica:
 
     async def look(self, job: Job) -> Gate:
         """The gate before OPEN."""
-        return self._blocked(await self.holding(job, "look at the gate")) or Gate([])
+        school = await self.holding(job, "look at the gate")
+        return replace(self._blocked(school) or Gate([]), opening=self._opening(school))
 
-    async def gate(self, job: Job, *, incarnation: str, session: int) -> Gate:
-        """The gate after the first FETCH: `sent`, and the session's mark."""
+    async def gate(self, job: Job, *, incarnation: str, session: int, last: SessionPage | None = None) -> Gate:
+        """The gate after the first FETCH and its last page: `sent`, and the session's mark."""
         school = await self.holding(job, "pass the gate")
+        if last is not None:
+            await self._take_in(school, job, last, clear_doubt=True)
         if blocked := self._blocked(school):
             return blocked
         passed = {k: r for k, r in sorted(school.records.items()) if r.pending and r.conflict is None}
