@@ -243,10 +243,10 @@ class Central:
         """Everything as it is."""
         return {npsn: school.copy() for npsn, school in self.schools.items()}
 
-    def put_back(self, backup: Mapping[str, School]) -> None:
+    def put_back(self, backup: Mapping[str, School], life: str | None = None) -> None:
         """The database is what it was at the backup; a new life begins. What it signed since it has forgotten."""
         self.lives += 1
-        self.life = f"life-{self.lives}"
+        self.life = life or f"life-{self.lives}"
         for npsn, kept in backup.items():
             school = self.schools[npsn] = kept.copy()
             school.lives.append(Life(self.life, school.head))

@@ -406,8 +406,8 @@ class Replica:
     ) -> None:
         """Both sides were proven equal."""
         school = await self.holding(job, f"complete: {outcome}")
-        school.statements.append(statement)
         school.stated, school.hashes = {**statement, "jws": jws}, hashes(school.records)
+        school.statements.append(school.stated)
         if job.kind == "restore":
             school.restoring, school.restoring_as_of = False, None
         if job.kind == "recover":
