@@ -107,13 +107,31 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """A transaction that commits at the end of the block. Raises DatabaseAway for what passes by itself."""
+        async with self._connection() as connection, _committed(connection):
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Transaction]:
+        """A transaction of one statement, which begins and commits it by itself: one way there and back, not three.
+        Raises DatabaseAway.
+        """
+        async with self._connection() as connection:
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[PoolConnectionProxy[Row]]:
+        """A connection for the block. That of a server that has fallen silent, or of whoever is cancelled, is thrown
+        away: to roll back might take as long as the server likes.
+        """
         try:
             with tracing.step("transaction"):
                 pool = self._pool or await self._open()
                 connection = await pool.acquire(timeout=STATEMENT_SECONDS)
                 try:
-                    async with _committed(connection):
-                        yield Transaction(connection)
+                    yield connection
+                except (asyncio.CancelledError, TimeoutError, OSError):
+                    connection.terminate()
+                    raise
                 finally:
                     await pool.release(connection)
         except FOREIGN as error:
@@ -215,16 +233,13 @@ class Database:
 
 @asynccontextmanager
 async def _committed(connection: PoolConnectionProxy[Row]) -> AsyncIterator[None]:
-    """A transaction. The connection of a server that has fallen silent, or of whoever is cancelled, is thrown away:
-    to roll back might take as long as the server likes.
-    """
+    """A transaction, rolled back if the connection is still of use."""
     transaction = connection.transaction()
     try:
         await transaction.start()
         yield
         await transaction.commit()
     except (asyncio.CancelledError, TimeoutError, OSError):
-        connection.terminate()
         raise
     except BaseException:
         try:

@@ -358,6 +358,10 @@ CATALOGUE: Mapping[str, Explained] = {
         "Line {line} of the baseline file cannot be read: {reason}",
         "Perbaiki baris itu; tidak ada yang disimpan", "Mend that line; nothing was stored",
     ),
+    "PUSAT-07": Explained(
+        "petugas", "Tidak (lagi) menunggu keputusan: {ids}", "Not waiting for a decision (any more): {ids}",
+        "Lihat yang menunggu: selaras central listed NPSN", "See what waits: selaras central listed NPSN",
+    ),
     # ── CAD: cadangan, backups ───────────────────────────────────────────────────────────────────────────────────────
     "CAD-01": Explained(
         "ops", "Belum ada penerima cadangan yang dapat dipakai", "There is no usable recipient to encrypt a backup for",

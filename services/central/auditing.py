@@ -80,5 +80,5 @@ def _signed(row: Any, keys: PublicKeys, troubles: list[tuple[Trouble, int]]) -> 
 async def _holds(transaction: Transaction, npsn: str, said: dict[str, Any]) -> bool:
     if said["npsn"] != npsn:
         return False
-    roots = await history.roots_as_of(transaction, npsn, said["head_seq"])
+    roots = await history.roots_as_of(transaction, npsn, said["head_seq"], hashed_anew=True)
     return roots.root == str(said["root"])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from services.central.registry import Key, Page, Roots, Stored
 from services.database import Transaction
-from services.exchange.digest import row_hash_sql
+from services.exchange.digest import ROW_HASH_SQL
 
 _AS_OF = """
     SELECT entity, record_id, version, seq, text FROM record WHERE npsn = :npsn AND seq <= :seq
@@ -76,18 +76,23 @@ async def page_as_of(
     )
 
 
-async def roots_as_of(transaction: Transaction, npsn: str, seq: int) -> Roots:
-    """As `registry.roots`, of the state at `seq`."""
+async def roots_as_of(transaction: Transaction, npsn: str, seq: int, *, hashed_anew: bool = False) -> Roots:
+    """As `registry.roots`, of the state at `seq`. What is no record any more has no hash of its own and gets one;
+    `hashed_anew`: so does what still is.
+    """
     rows = await transaction.rows(
         f"""
         SELECT entity, count(*) AS n, count(text) AS live,
                sha256(string_agg(row_hash, CAST('' AS bytea) ORDER BY record_id)) AS digest
         FROM (
-            SELECT entity, record_id, text, {row_hash_sql(version="version", text="text")} AS row_hash
-            FROM ({_AS_OF}) AS state
+            SELECT entity, record_id, text, {ROW_HASH_SQL if hashed_anew else "row_hash"} AS row_hash
+            FROM record WHERE npsn = :npsn AND seq <= :seq
+            UNION ALL
+            SELECT entity, record_id, text, {ROW_HASH_SQL}
+            FROM history WHERE npsn = :npsn AND seq <= :seq AND superseded_seq > :seq
         ) AS hashed
         GROUP BY entity ORDER BY entity COLLATE "C"
-        """,  # noqa: S608  both parts are ours
+        """,  # noqa: S608  the parts are ours
         npsn=npsn,
         seq=seq,
     )

@@ -182,33 +182,23 @@ def _unfit(change: PushedChange) -> list[Problem]:
         return [problem("UBAH-10")]
     spec = SPECS.get(change.entity)
     found = []
-    all_canonical = _is_canonical({name: new for name, (_, new) in change.fields.items()})
     for name, (_, new) in change.fields.items():
-        if not all_canonical:
-            try:
-                canonical.encode({name: new})
-            except NotCanonical as error:
-                found.append(problem("UBAH-03", field=name[:60], expected=error.reason))
-                continue
         known = spec.fields.get(name) if spec else None
         if (
             known is not None
             and type(new) is known.type
             and (known.max_length is None or len(str(new)) <= known.max_length)
         ):
-            continue  # nearly always, so this is said here once more; its characters and its size were looked at above
+            continue  # nearly always; no text or number that has no canonical form comes through `wire`
+        try:
+            canonical.encode({name: new})
+        except NotCanonical as error:
+            found.append(problem("UBAH-03", field=name[:60], expected=error.reason))
+            continue
         wrong = misfit(known, new) if known else None
         if wrong:
             found.append(problem("UBAH-03", field=name, expected=wrong.expected))
     return found
-
-
-def _is_canonical(values: Fields) -> bool:
-    try:
-        canonical.encode(values)
-    except NotCanonical:
-        return False
-    return True
 
 
 def _explained(refusal: Refusal | None, change: PushedChange) -> list[Problem]:

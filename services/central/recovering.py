@@ -148,24 +148,14 @@ async def _keep_proof(
         return SessionProven(proven=False)
     if said["npsn"] != school.npsn or len(hashes) % HASH_BYTES or len(hashes) > PART_HASHES * HASH_BYTES:
         return SessionProven(proven=False)
-    if asked.part == 1:
-        await _forget(transaction, school.npsn)
-        await transaction.run(
-            "INSERT INTO proof (npsn, session, jws, parted) VALUES (:npsn, :session, :jws, :parted)",
-            npsn=school.npsn,
-            session=school.session,
-            jws=asked.statement,
-            parted=parted(school, said["lineage"], said["head_seq"]),
-        )
-    row = await transaction.row(
-        """
-        SELECT session, jws, (SELECT count(*) FROM proof_part WHERE npsn = :npsn) AS parts
-        FROM proof WHERE npsn = :npsn
-        """,
-        npsn=school.npsn,
-    )
-    if row is None or (row.session, row.jws) != (school.session, asked.statement) or asked.part > row.parts + 1:
+    kept = await _kept(transaction, school, asked.statement)
+    if kept is None and asked.part == 1:
+        await _begin(transaction, school, asked.statement, said)
+        kept = _Kept(parts=0, is_proven=None)
+    if kept is None or asked.part > kept.parts + 1:
         return SessionStale()
+    if kept.is_proven is not None:  # trap: a part that comes late takes nothing back
+        return SessionProven(proven=kept.is_proven if asked.last else None)
     await transaction.run(
         """
         INSERT INTO proof_part (npsn, part, entity, hashes) VALUES (:npsn, :part, :entity, :hashes)
@@ -199,9 +189,40 @@ def parted(school: School, lineage: Iterable[dict[str, object]], seq: int) -> in
     return common(theirs, seq, school.lives, school.head_seq)
 
 
-async def _forget(transaction: Transaction, npsn: str) -> None:
-    await transaction.run("DELETE FROM proof_part WHERE npsn = :npsn", npsn=npsn)
-    await transaction.run("DELETE FROM proof WHERE npsn = :npsn", npsn=npsn)
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """How far this session's proof by this statement is."""
+
+    parts: int
+    is_proven: bool | None
+
+
+async def _kept(transaction: Transaction, school: School, jws: str) -> _Kept | None:
+    row = await transaction.row(
+        """
+        SELECT is_proven, (SELECT count(*) FROM proof_part WHERE npsn = :npsn) AS parts
+        FROM proof WHERE npsn = :npsn AND session = :session AND jws = :jws
+        """,
+        npsn=school.npsn,
+        session=school.session,
+        jws=jws,
+    )
+    return None if row is None else _Kept(row.parts, row.is_proven)
+
+
+async def _begin(transaction: Transaction, school: School, jws: str, said: Mapping[str, Any]) -> None:
+    await transaction.run("DELETE FROM proof_part WHERE npsn = :npsn", npsn=school.npsn)
+    await transaction.run(
+        """
+        INSERT INTO proof (npsn, session, jws, parted) VALUES (:npsn, :session, :jws, :parted)
+        ON CONFLICT (npsn) DO UPDATE SET session = excluded.session, jws = excluded.jws, parted = excluded.parted,
+            is_proven = NULL
+        """,
+        npsn=school.npsn,
+        session=school.session,
+        jws=jws,
+        parted=parted(school, said["lineage"], said["head_seq"]),
+    )
 
 
 @dataclass(frozen=True, slots=True)

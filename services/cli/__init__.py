@@ -8,6 +8,7 @@ history   history
 installation  register, reinstall, export
 conflicts see and decide them
 officer   central's officers
+central   central after it was put back from a backup
 proof     receipt, keys: what central signed, and what it signs with
 checks    verify, audit: compare now
 ops       serve, migrate, topology, dead

@@ -79,6 +79,7 @@ COMMANDS = (
         "Write a synthetic school as a baseline (JSONL), to try things with: nobody in it is real.",
     ),
     Later("officer", "officer:app", "Central's officers: schools, and changes to their records."),
+    Later("central", "central:app", "Central after it was put back from a backup."),
     Later("receipt", "proof:receipt", "Receipts (bukti sinkron): export, and check anywhere."),
     Later("keys", "proof:keys", "The keys that central signs with."),
     Later("site", "site:app", "Sites that sync with this central."),

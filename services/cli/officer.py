@@ -41,14 +41,14 @@ def school_add(
     except OSError as error:
         raise Stop(f"{baseline}: {error.strerror}", USAGE) from error
     with lines:
-        code = _at_registry(lambda database: administration.add_school(database, npsn, lines, nama=nama), json)
+        code = at_registry(lambda database: administration.add_school(database, npsn, lines, nama=nama), json)
     _show_code(npsn, code, json)
 
 
 @school.command("code")
 def school_code(npsn: Npsn, json: AsJson = False) -> None:
     """A new registration code; the old one is void."""
-    _show_code(npsn, _at_registry(lambda database: administration.new_registration_code(database, npsn), json), json)
+    _show_code(npsn, at_registry(lambda database: administration.new_registration_code(database, npsn), json), json)
 
 
 @school.command("show")
@@ -61,7 +61,7 @@ def school_show(
     if as_of not in ("confirmed", "head") and not (as_of.isdecimal() and int(as_of) <= LARGEST):
         raise Stop("--as-of takes confirmed, head or a seq.", USAGE)
     when: Any = int(as_of) if as_of.isdecimal() else as_of
-    found = _at_registry(lambda database: administration.describe(database, npsn, when), json)
+    found = at_registry(lambda database: administration.describe(database, npsn, when), json)
     if json:
         show.as_json({**asdict(found), "pulled_not_synced": found.pulled_not_synced})
         return
@@ -96,7 +96,7 @@ def record(npsn: Npsn, entity: Entity, record_id: RecordId) -> None:
         async with database.transaction() as transaction:
             return (await registry.read(transaction, npsn, [(entity, record_id)])).get((entity, record_id))
 
-    stored = _at_registry(read)
+    stored = at_registry(read)
     if stored is None:
         raise Stop(f"Central has no {entity} {record_id} of {npsn}.", REFUSED)
     found = {"version": stored.version, "seq": stored.seq, "fields": stored.fields}
@@ -163,7 +163,9 @@ async def submit(
     raise AssertionError("the events end by an exception")
 
 
-def _at_registry(work: Callable[[Database], Awaitable[T]], json: bool = False) -> T:
+def at_registry(work: Callable[[Database], Awaitable[T]], json: bool = False) -> T:
+    """Do something on central's database; what is refused is shown, and ends the command."""
+
     async def run() -> T:
         database = Database(CommandSettings().need("central_database_url"), pool=1)
         try:

@@ -114,35 +114,6 @@ def absorb(record: Replicated, theirs: Base, spec: EntitySpec | None) -> Absorbe
     return Absorbed(after, tuple(_overruled(record, after, spec)), changed_data=differs(record, after))
 
 
-def give_back(record: Replicated, aside: Base, theirs: Base, spec: EntitySpec | None) -> Absorbed:
-    """Central was put back from a backup, and has answered about what it held before: `aside` was the base, until the
-    record was rolled back to what both histories share. `theirs` is what central holds now; version 0: nothing.
-
-    If that is the very version again, the base is what it was, and all else stays. If not it is absorbed; but what the
-    record still shows of what was set aside, and somebody has changed at central since, is a conflict whoever owns it.
-    """
-    if theirs.version == aside.version and same_fields(theirs.fields, aside.fields):
-        after = replace(record, base=theirs)
-        return Absorbed(after, (), changed_data=differs(record, after))
-    if record.data is None and aside.fields is not None and record.base.version == 0:
-        record = replace(record, base=Base(0, 0, aside.fields))  # trap: deleted here while it was rolled back
-    absorbed = absorb(record, theirs, spec)
-    after = absorbed.record
-    if after.data is None or theirs.fields is None or record.data is None or (after.conflict and after.conflict.whole):
-        return absorbed
-    base, was = record.base.fields or {}, aside.fields or {}
-    parted = {
-        name
-        for name in after.data.keys() | theirs.fields.keys()
-        if same(after.data.get(name), was.get(name))
-        and not same(theirs.fields.get(name), base.get(name))
-        and not same(theirs.fields.get(name), after.data.get(name))
-    }
-    marked = after.conflict.fields if after.conflict else frozenset()
-    after = replace(after, conflict=_marks(marked | parted))
-    return Absorbed(after, absorbed.overruled, changed_data=differs(record, after))
-
-
 def clear_sent(record: Replicated) -> Replicated:
     """The first FETCH of a session is complete and did not show the record: what was sent has not come to central."""
     return replace(record, sent=None)

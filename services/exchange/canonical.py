@@ -91,6 +91,11 @@ def normalise(fields: Mapping[str, Any]) -> Fields:
     return {name: _composed(name, value, DEPTH_LIMIT) for name, value in fields.items()}
 
 
+def composed(text: str) -> str:
+    """A text in NFC, as `normalise` has it."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def same(a: Any, b: Any) -> bool:
     """Are two values the same canonical text? Python's == takes true for 1, which here are two values."""
     if a is b:
@@ -151,14 +156,14 @@ def _utf16(key: str) -> bytes:
 
 def _composed(field: str, value: Any, levels: int) -> Any:
     if isinstance(value, str):
-        return unicodedata.normalize("NFC", value)
+        return composed(value)
     if not isinstance(value, list | dict):
         return value
     if levels == 0:
         raise NotCanonical(field, "depth")
     if isinstance(value, list):
         return [_composed(field, item, levels - 1) for item in value]
-    composed = {_composed(field, key, levels): _composed(field, item, levels - 1) for key, item in value.items()}
-    if len(composed) != len(value):
+    items = {_composed(field, key, levels): _composed(field, item, levels - 1) for key, item in value.items()}
+    if len(items) != len(value):
         raise NotCanonical(field, "name")
-    return composed
+    return items

@@ -140,9 +140,11 @@ class Session:
         """What every message after OPEN carries."""
         return {"session": self.number, "incarnation": self.incarnation}
 
-    async def open(self) -> SessionPage:
-        """OPEN, and take central's lineage; the first page. Raises Refused, RecoverFirst, Waiting, CentralAway."""
-        opening = await self.replica.opening(self.job)
+    async def open(self, opening: Opening | None = None) -> SessionPage:
+        """OPEN, and take central's lineage; the first page. `opening`: what it says, if it was just looked up. Raises
+        Refused, RecoverFirst, Waiting, CentralAway.
+        """
+        opening = opening or await self.replica.opening(self.job)
         if opening.is_recovering:
             raise RecoverFirst
         try:
@@ -152,9 +154,7 @@ class Session:
                 raise RecoverFirst from None
             raise
         if [entry.model_dump() for entry in granted.lineage] != opening.school.lineage:
-            cursor = await self.replica.begin(self.job, granted.lineage)
-            if cursor != opening.school.cursor:
-                return await self.fetch_one(cursor)
+            await self.replica.begin(self.job, granted.lineage)
         return granted.page
 
     async def granted(self, cursor: int | None = None) -> SessionGranted:
@@ -195,29 +195,37 @@ class Session:
         return granted
 
     async def fetch(self, page: SessionPage, *, first: bool) -> None:
-        """Take in `page` and all that follow it; central reads the next while the site stores this one.
-
-        `first`: this is the session's first FETCH, which settles what is in doubt.
+        """Take in `page` and all that follow it. `first`: this is the session's first FETCH, which settles what is in
+        doubt.
         """
-        following: asyncio.Task[SessionPage] | None = None
-        try:
-            while True:
-                if not page.complete:
-                    following = asyncio.create_task(self.fetch_one(page.cursor))
-                self.progress.to_receive = max(self.progress.to_receive, self.progress.received + len(page.rows))
-                self.progress.received += await self.replica.absorb_page(self.job, page, clear_doubt=first)
-                self.cursor = page.cursor
-                for entity, number in Counter(row.entity for row in page.rows).items():
-                    self.count(entity, "received", number)
-                if page.rows:
-                    await self.report(self.progress)
-                if following is None:
-                    return
-                page, following = await following, None
-        finally:
-            if following is not None:
+        last = await self.fetch_to_last(page, first=first)
+        await self.replica.absorb_page(self.job, last, clear_doubt=first)
+        await self.took(last)
+
+    async def fetch_to_last(self, page: SessionPage, *, first: bool) -> SessionPage:
+        """As `fetch`, but for the last page: that is for the caller to take in, and then to tell `took`. Central reads
+        the next while the site stores this one.
+        """
+        while not page.complete:
+            following = asyncio.create_task(self.fetch_one(page.cursor))
+            try:
+                await self.replica.absorb_page(self.job, page, clear_doubt=first)
+                await self.took(page)
+                page = await following
+            finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
+        return page
+
+    async def took(self, page: SessionPage) -> None:
+        """A page is stored here."""
+        self.progress.received += len(page.rows)
+        self.progress.to_receive = max(self.progress.to_receive, self.progress.received)
+        self.cursor = page.cursor
+        for entity, number in Counter(row.entity for row in page.rows).items():
+            self.count(entity, "received", number)
+        if page.rows:
+            await self.report(self.progress)
 
     async def fetch_one(self, cursor: int) -> SessionPage:
         """FETCH: the page after `cursor`. Raises Stale, CentralAway."""

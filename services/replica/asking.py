@@ -160,7 +160,7 @@ async def say_answered(transaction: Transaction, npsn: str) -> None:
 
 async def overdue(database: Database, kind: str) -> list[Overdue]:
     """Requests that have waited long enough for events that nobody answered."""
-    async with database.transaction() as transaction:
+    async with database.statement() as transaction:
         rows = await transaction.rows(
             f"""
             SELECT s.npsn, s.id, s.source, s.event_id, ARRAY({UNANSWERED}) AS events FROM session s

@@ -24,6 +24,12 @@ SHOWN_NAME_LENGTH = 60
 """A name that is not ours is shown in an answer up to this many characters."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
+_REFERRING: Mapping[str, tuple[tuple[str, str], ...]] = {
+    entity: tuple((name, field.references) for name, field in spec.fields.items() if field.references)
+    for entity, spec in SPECS.items()
+}
+"""By entity: the fields that name a record, and of which entity."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -46,6 +52,7 @@ def referred(changes: Sequence[FieldsChange]) -> set[Key]:
 
 def decide(changes: Sequence[FieldsChange], held: Mapping[Key, Replicated], known: AbstractSet[Key]) -> Decision:
     """What becomes of an event. `held`: those of `touched` that exist; `known`: those of `referred` that are there."""
+    changes = [_composed(change) for change in changes]
     rejected: dict[int, list[Problem]] = {}
     of_record: dict[Key, list[int]] = {}
     for index, change in enumerate(changes):
@@ -97,14 +104,17 @@ def _unfit(change: FieldsChange) -> list[Problem]:
     for name, value in change.fields.items():
         if name not in spec.fields:
             problems.append(problem("UBAH-02", field=name[:SHOWN_NAME_LENGTH]))
-        elif wrong := misfit(spec.fields[name], _composed(value)):
+        elif wrong := misfit(spec.fields[name], value):
             problems.append(problem("UBAH-03", field=name, expected=wrong.expected))
     return problems
 
 
-def _composed(value: Any) -> Any:
-    """A text in NFC: what is measured is what is stored. Anything else has no column and stays as it is."""
-    return canonical.normalise({"value": value})["value"] if isinstance(value, str) else value
+def _composed(change: FieldsChange) -> FieldsChange:
+    """Its texts in NFC: what is measured is what is stored. Anything else has no column and stays as it is."""
+    fields = {
+        name: canonical.composed(value) if isinstance(value, str) else value for name, value in change.fields.items()
+    }
+    return change if fields == change.fields else change.model_copy(update={"fields": fields})
 
 
 def _fold(
@@ -117,22 +127,22 @@ def _fold(
             continue
         change = changes[index]
         spec = SPECS[change.entity]
-        typed = {name: _composed(value) for name, value in change.fields.items()}
-        problems = _undeletable(record, spec) if change.op == "delete" else _locked(record, typed, spec)
+        problems = _undeletable(record, spec) if change.op == "delete" else _locked(record, change.fields, spec)
         if problems:
             refused[index] = problems
         else:
-            record = type_over(record, typed, change.op, spec)
+            record = type_over(record, change.fields, change.op, spec)
     return record, refused
 
 
 def _locked(record: Replicated, typed: Mapping[str, Any], spec: EntitySpec) -> list[Problem]:
     """Fields of central's that the change would give another value than they have."""
     seen = record.data if record.data is not None else record.base.fields or {}
+    ours = spec.school_fields(_centrals(record))
     return [
         problem("UBAH-04", field=name, channel=spec.channel_of(name))
         for name, value in typed.items()
-        if not canonical.same(value, seen.get(name)) and spec.is_central(name, _centrals(record))
+        if name not in ours and not canonical.same(value, seen.get(name))
     ]
 
 
@@ -154,11 +164,10 @@ def _centrals(record: Replicated) -> Mapping[str, Any] | None:
 
 def _references(change: FieldsChange) -> list[tuple[str, Key]]:
     """(field, the record it names) of every reference the change sets."""
-    fields = SPECS[change.entity].fields
     return [
-        (name, (target, _composed(value)))
-        for name, value in change.fields.items()
-        if (spec := fields.get(name)) is not None and (target := spec.references) and isinstance(value, str) and value
+        (name, (target, canonical.composed(value)))
+        for name, target in _REFERRING[change.entity]
+        if isinstance(value := change.fields.get(name), str) and value
     ]
 
 

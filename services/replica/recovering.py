@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.database import Transaction, to_json
-from services.entities import SPECS
+from services.entities import SPECS, EntitySpec
 from services.exchange import canonical
-from services.exchange.absorb import Absorbed, Base, Overruled, Replicated, absorb, give_back
+from services.exchange.absorb import Absorbed, Base, Overruled, Replicated
+from services.exchange.giving import give_back
 from services.messages import GivenRecord, PageRow, RecordKey, RecordVerdict, SessionGranted
 from services.replica import records
 from services.replica.records import Key
@@ -100,35 +101,42 @@ async def roll_back(requests: Requests, job: Job, rows: Sequence[PageRow], absen
     """
     shared = {(row.entity, row.record_id): _base(row.version, row.seq, row.text) for row in rows}
     shared |= {(key.entity, key.record_id): Base(0, 0, None) for key in absent}
+    texts = [None if base.fields is None else canonical.encode(base.fields) for base in shared.values()]
     async with requests.holding(job) as (transaction, _):
-        centrals = [key for key in shared if key[0] in NOT_GIVEN]
-        held = await records.read(transaction, job.npsn, centrals)
-        taken = {key: absorb(held[key], shared[key], SPECS.get(key[0])) for key in centrals if key in held}
-        await records.write(transaction, job.npsn, {key: one.record for key, one in taken.items()})
+        changed = await transaction.run(
+            """
+            UPDATE record r SET data = given.text, is_sent = false, sent = NULL, conflict = NULL
+            FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:texts AS text[]))
+                 AS given (entity, record_id, text)
+            WHERE r.npsn = :npsn AND r.entity = given.entity AND r.record_id = given.record_id
+              AND r.entity = ANY(:centrals) AND r.data IS DISTINCT FROM given.text
+            """,
+            npsn=job.npsn,
+            centrals=sorted(NOT_GIVEN),
+            texts=texts,
+            **_arrays(shared),
+        )
         await transaction.run(
             """
-            UPDATE record r SET base_version = given.version, base_seq = given.seq, base = given.text
-            FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:versions AS bigint[]),
-                        CAST(:seqs AS bigint[]), CAST(:texts AS text[]))
-                 AS given (entity, record_id, version, seq, text)
+            WITH given AS (
+                SELECT * FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[]), CAST(:versions AS bigint[]),
+                                     CAST(:seqs AS bigint[]), CAST(:texts AS text[]))
+                    AS given (entity, record_id, version, seq, text)
+            ),
+            rolled_back AS (
+                UPDATE set_aside s SET is_rolled_back = true FROM given
+                WHERE s.npsn = :npsn AND s.entity = given.entity AND s.record_id = given.record_id
+            )
+            UPDATE record r SET base_version = given.version, base_seq = given.seq, base = given.text FROM given
             WHERE r.npsn = :npsn AND r.entity = given.entity AND r.record_id = given.record_id
             """,
             npsn=job.npsn,
             versions=[base.version for base in shared.values()],
             seqs=[base.seq for base in shared.values()],
-            texts=[None if base.fields is None else canonical.encode(base.fields) for base in shared.values()],
+            texts=texts,
             **_arrays(shared),
         )
-        await transaction.run(
-            """
-            UPDATE set_aside s SET is_rolled_back = true
-            FROM unnest(CAST(:entities AS text[]), CAST(:ids AS text[])) AS given (entity, record_id)
-            WHERE s.npsn = :npsn AND s.entity = given.entity AND s.record_id = given.record_id
-            """,
-            npsn=job.npsn,
-            **_arrays(shared),
-        )
-        if any(one.changed_data for one in taken.values()):
+        if changed:
             await _moved(transaction, job.npsn)
 
 
@@ -184,7 +192,7 @@ async def absorb_answers(
     async with requests.holding(job) as (transaction, _):
         held = await records.read(transaction, job.npsn, keys)
         absorbed = {
-            key: answered(held.get(key, records.NOTHING), one, verdict)
+            key: answered(held.get(key, records.NOTHING), one, verdict, SPECS.get(one.entity))
             for key, one, verdict in zip(keys, given, verdicts, strict=True)
         }
         went = await records.write(transaction, job.npsn, {key: one.record for key, one in absorbed.items()})
@@ -211,7 +219,7 @@ async def absorb_answers(
             await _moved(transaction, job.npsn)
 
 
-def answered(record: Replicated, given: GivenRecord, verdict: RecordVerdict) -> Absorbed:
+def answered(record: Replicated, given: GivenRecord, verdict: RecordVerdict, spec: EntitySpec | None) -> Absorbed:
     """A record after central's answer about what was set aside of it."""
     aside = _base(given.version, 0, given.text)
     theirs = (
@@ -219,7 +227,7 @@ def answered(record: Replicated, given: GivenRecord, verdict: RecordVerdict) -> 
         if verdict.carries
         else Base(verdict.version, verdict.seq, aside.fields)
     )
-    return give_back(record, aside, theirs, SPECS.get(given.entity))
+    return give_back(record, aside, theirs, spec)
 
 
 async def drop(transaction: Transaction, npsn: str) -> None:

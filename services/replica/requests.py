@@ -94,44 +94,38 @@ class Requests:
         """The oldest request of `kind` whose school no live session holds, with a new lease on it; None if there is
         none. While a school is restored, nothing else of it is taken; nor while a recover is asked for.
         """
-        async with self.database.transaction() as transaction:
+        async with self.database.statement() as transaction:
             row = await transaction.row(
                 f"""
-                SELECT s.npsn, s.id, s.kind, s.source, s.event_id, s.actor, s.asked_at, s.attempt, s.unreachable_since,
-                       s.revision, s.replaced, s.correlation, s.traceparent
-                FROM session s JOIN school k ON k.npsn = s.npsn
-                WHERE s.kind = :kind AND {asking.TAKEABLE}
-                  AND (k.lease_expires IS NULL OR k.lease_expires < now())
-                  AND (k.restoring_since IS NULL OR s.kind = 'restore')
-                  AND (s.kind IN ('recover', 'restore') OR NOT EXISTS (
-                      SELECT 1 FROM session r WHERE r.npsn = s.npsn AND r.kind = 'recover' AND r.ended_at IS NULL
-                  ))
-                ORDER BY s.asked_at LIMIT 1
-                FOR UPDATE OF s, k SKIP LOCKED
+                WITH next AS (
+                    SELECT s.npsn, s.id FROM session s JOIN school k ON k.npsn = s.npsn
+                    WHERE s.kind = :kind AND {asking.TAKEABLE}
+                      AND (k.lease_expires IS NULL OR k.lease_expires < now())
+                      AND (k.restoring_since IS NULL OR s.kind = 'restore')
+                      AND (s.kind IN ('recover', 'restore') OR NOT EXISTS (
+                          SELECT 1 FROM session r
+                          WHERE r.npsn = s.npsn AND r.kind = 'recover' AND r.ended_at IS NULL
+                      ))
+                    ORDER BY s.asked_at LIMIT 1
+                    FOR UPDATE OF s, k SKIP LOCKED
+                ),
+                leased AS (
+                    UPDATE school k SET lease_epoch = k.lease_epoch + 1, lease_holder = :holder,
+                        lease_expires = now() + make_interval(secs => :seconds)
+                    FROM next WHERE k.npsn = next.npsn RETURNING k.lease_epoch, k.revision
+                )
+                UPDATE session s SET state = 'exchanging', attempt = s.attempt + 1, epoch = leased.lease_epoch,
+                    waiting = NULL, started_at = coalesce(s.started_at, now()), seen_revision = leased.revision
+                FROM next, leased WHERE s.npsn = next.npsn AND s.id = next.id
+                RETURNING s.npsn, s.id, s.kind, s.epoch, s.attempt, s.source, s.event_id, s.actor, s.asked_at,
+                    s.unreachable_since, s.revision, s.replaced, s.correlation, s.traceparent
                 """,  # noqa: S608  the part is ours
-                kind=kind,
-            )
-            if row is None:
-                return None
-            epoch = await transaction.value(
-                """
-                UPDATE school SET lease_epoch = lease_epoch + 1, lease_holder = :holder,
-                    lease_expires = now() + make_interval(secs => :seconds)
-                WHERE npsn = :npsn RETURNING lease_epoch
-                """,
-                npsn=row.npsn, holder=holder, seconds=self.lease_seconds,
+                kind=kind, holder=holder, seconds=self.lease_seconds,
             )  # fmt: skip
-            await transaction.run(
-                """
-                UPDATE session SET state = 'exchanging', attempt = attempt + 1, epoch = :epoch, waiting = NULL,
-                    started_at = coalesce(started_at, now()),
-                    seen_revision = (SELECT revision FROM school WHERE npsn = :npsn)
-                WHERE npsn = :npsn AND id = :id
-                """,
-                npsn=row.npsn, id=row.id, epoch=epoch,
-            )  # fmt: skip
+        if row is None:
+            return None
         return Job(
-            row.npsn, row.id, row.kind, epoch, row.attempt + 1, Cause(source=row.source, id=row.event_id), row.actor,
+            row.npsn, row.id, row.kind, row.epoch, row.attempt, Cause(source=row.source, id=row.event_id), row.actor,
             row.asked_at, row.unreachable_since, row.revision, row.replaced, row.correlation, row.traceparent,
         )  # fmt: skip
 
@@ -159,7 +153,7 @@ class Requests:
 
     async def keep_lease(self, job: Job) -> None:
         """Put off the lease's expiry. Raises LeaseLost."""
-        async with self.database.transaction() as transaction:
+        async with self.database.statement() as transaction:
             kept = await transaction.run(
                 """
                 UPDATE school SET lease_expires = now() + make_interval(secs => :seconds)
@@ -234,7 +228,7 @@ class Requests:
 
     async def progress(self, job: Job, counts: dict[str, int]) -> None:
         """What the session has done so far, for `status`."""
-        async with self.database.transaction() as transaction:
+        async with self.database.statement() as transaction:
             await transaction.run(
                 """
                 UPDATE session SET progress = CAST(:counts AS jsonb), unreachable_since = NULL
@@ -265,7 +259,7 @@ class Requests:
         which = "announced_at IS NULL" if request_id is None else "id = :id"
         which += " AND npsn = :npsn" if npsn is not None else ""
         named = {name: value for name, value in (("npsn", npsn), ("id", request_id)) if value is not None}
-        async with self.database.transaction() as transaction:
+        async with self.database.statement() as transaction:
             rows = await transaction.rows(
                 f"""
                 SELECT npsn, id, kind, outcome, reason, ending, extract(epoch FROM ended_at - asked_at) AS seconds,
@@ -284,7 +278,7 @@ class Requests:
 
     async def announced(self, ending: Ending) -> bool:
         """The broker has confirmed the announcement; False if somebody else had said so before."""
-        async with self.database.transaction() as transaction:
+        async with self.database.statement() as transaction:
             return (
                 await transaction.run(
                     "UPDATE session SET announced_at = now() WHERE npsn = :npsn AND id = :id AND announced_at IS NULL",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -34,12 +34,25 @@ MOST_FINDINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """What OPEN says: the school's state; the latest statement of central's present life, as far as this site knows it;
+    `proof`, the latest one as it was signed. `is_recovering`: a recover has begun that is not complete.
+    """
+
+    school: School
+    stated: Stated | None
+    proof: str | None = None
+    is_recovering: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
-    """What the gate said: the changes that pass, or why none does."""
+    """What the gate said: the changes that pass, or why none does. `opening`: what OPEN says, where it comes next."""
 
     changes: list[Change]
     problem: Problem | None = None
     findings: tuple[Blocking, ...] = ()
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +79,6 @@ class Standing:
         return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What OPEN says: the school's state; the latest statement of central's present life, as far as this site knows it;
-    `proof`, the latest one as it was signed. `is_recovering`: a recover has begun that is not complete.
-    """
-
-    school: School
-    stated: Stated | None
-    proof: str | None = None
-    is_recovering: bool = False
-
-
 class Replica:
     """The site's store, as sessions use it."""
 
@@ -95,82 +96,67 @@ class Replica:
     async def opening(self, job: Job) -> Opening:
         """What OPEN says."""
         async with self.requests.holding(job) as (transaction, school):
-            row = await transaction.row(
-                """
-                SELECT k.stated, EXISTS (SELECT 1 FROM recovery r WHERE r.npsn = k.npsn) AS is_recovering,
-                       t.incarnation, t.session, t.head_seq, t.root
-                FROM school k LEFT JOIN LATERAL (
-                    SELECT * FROM statement
-                    WHERE npsn = k.npsn AND incarnation = :life ORDER BY session DESC LIMIT 1
-                ) AS t ON true
-                WHERE k.npsn = :npsn
-                """,
-                npsn=job.npsn,
-                life=school.lineage[-1]["incarnation"] if school.lineage else None,
-            )
-        assert row is not None
-        stated = row.incarnation and Stated(
-            incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root
-        )
-        return Opening(school, stated, row.stated, row.is_recovering)
+            return await _opening(transaction, school)
 
-    async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> int:
-        """Take the lineage that central granted, which has forgotten nothing that was seen here; the cursor. In a new
-        life that goes back to where nothing can have been missed [trap].
-        """
-        async with self.requests.holding(job) as (transaction, school):
-            is_new = bool(school.lineage) and school.lineage[-1]["incarnation"] != lineage[-1].incarnation
-            cursor = school.settled if is_new else school.cursor
+    async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
+        """Take the lineage that central granted, which has forgotten nothing that was seen here."""
+        async with self.requests.holding(job) as (transaction, _):
             await transaction.run(
-                "UPDATE school SET lineage = CAST(:lineage AS jsonb), cursor = :cursor WHERE npsn = :npsn",
+                "UPDATE school SET lineage = CAST(:lineage AS jsonb) WHERE npsn = :npsn",
                 npsn=job.npsn,
                 lineage=to_json([entry.model_dump() for entry in lineage]),
-                cursor=cursor,
             )
-        return cursor
 
-    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
-        """Take in a page and its cursor; the number of records that came.
+    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
+        """Take in a page and its cursor.
 
         `clear_doubt`: with the page that completes a session's first FETCH, the remaining `sent` marks go: what central
         did not show, it does not have. [trap]
         """
         async with self.requests.holding(job) as (transaction, school):
-            self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
-            shown = {(row.entity, row.record_id): row for row in page.rows}
-            taken = await _take_as_shown(transaction, job.npsn, shown)
-            held = await records.read(transaction, job.npsn, shown.keys() - taken.keys())
-            theirs = {key: _shown(row, held.get(key)) for key, row in shown.items() if key not in taken}
-            absorbed = await _absorb(transaction, job.npsn, theirs, held)
-            changed = absorbed.changed or any(one.changed for one in taken.values())
-            went = clear_doubt and page.complete and await _clear_doubt(transaction, job.npsn)
-            await transaction.run(
-                """
-                UPDATE school SET cursor = :cursor, highest_seq = greatest(highest_seq, :head),
-                    settled = CASE WHEN :complete THEN :cursor ELSE settled END, revision = revision + :changed
-                WHERE npsn = :npsn
-                """,
-                npsn=job.npsn, cursor=page.cursor, head=page.head_seq, complete=page.complete,
-                changed=int(changed or went),
-            )  # fmt: skip
-            if changed and page.complete and not went:  # of more pages, or older ones, all is judged at once, later
-                with contextlib.suppress(NotCanonical):  # a hand made a row unreadable: all is judged once it is mended
-                    before, after = _moved(shown, taken)
-                    await judging.follow(
-                        transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
-                    )
-        return len(page.rows)
+            await self._take_in(transaction, job, school, page, clear_doubt=clear_doubt)
+
+    async def _take_in(
+        self, transaction: Transaction, job: Job, school: School, page: SessionPage, *, clear_doubt: bool
+    ) -> None:
+        self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
+        shown = {(row.entity, row.record_id): row for row in page.rows}
+        taken = await _take_as_shown(transaction, job.npsn, shown)
+        held = await records.read(transaction, job.npsn, shown.keys() - taken.keys())
+        theirs = {key: _shown(row, held.get(key)) for key, row in shown.items() if key not in taken}
+        absorbed = await _absorb(transaction, job.npsn, theirs, held)
+        changed = absorbed.changed or any(one.changed for one in taken.values())
+        went = clear_doubt and page.complete and await _clear_doubt(transaction, job.npsn)
+        await transaction.run(
+            """
+            UPDATE school SET cursor = :cursor, highest_seq = greatest(highest_seq, :head),
+                settled = CASE WHEN :complete THEN :cursor ELSE settled END, revision = revision + :changed
+            WHERE npsn = :npsn
+            """,
+            npsn=job.npsn, cursor=page.cursor, head=page.head_seq, complete=page.complete,
+            changed=int(changed or went),
+        )  # fmt: skip
+        if changed and page.complete and not went:  # of more pages, or older ones, all is judged at once, later
+            with contextlib.suppress(NotCanonical):  # a hand made a row unreadable: all is judged once it is mended
+                before, after = _moved(shown, taken)
+                await judging.follow(
+                    transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
+                )
 
     async def look(self, job: Job) -> Gate:
         """The gate before OPEN: a school that is plainly blocked costs central nothing. Marks nothing."""
-        async with self.requests.holding(job) as (transaction, _):
-            return await _blocked(transaction, job.npsn, self._today()) or Gate([])
+        async with self.requests.holding(job) as (transaction, school):
+            blocked = await _blocked(transaction, job.npsn, self._today()) or Gate([])
+            return replace(blocked, opening=await _opening(transaction, school))
 
-    async def gate(self, job: Job, *, incarnation: str, session: int) -> Gate:
-        """The gate after the first FETCH. In the transaction that sees a passing verdict it writes `sent` for every
-        pending record, and the session's mark; exactly that is pushed.
+    async def gate(self, job: Job, *, incarnation: str, session: int, last: SessionPage | None = None) -> Gate:
+        """The gate after the first FETCH, whose `last` page is taken in before, unless it has been. In the transaction
+        that sees a passing verdict it writes `sent` for every pending record, and the session's mark; exactly that is
+        pushed.
         """
         async with self.requests.holding(job) as (transaction, school):
+            if last is not None:
+                await self._take_in(transaction, job, school, last, clear_doubt=True)
             blocked = await _blocked(transaction, job.npsn, self._today())
             if blocked is not None:
                 return blocked
@@ -387,6 +373,26 @@ async def _clear_doubt(transaction: Transaction, npsn: str) -> bool:
     """What central did not show, it does not have. Did a refusal go with a record that was deleted here since?"""
     doubtful = await records.sent(transaction, npsn)
     return await records.write(transaction, npsn, {key: clear_sent(record) for key, record in doubtful.items()})
+
+
+async def _opening(transaction: Transaction, school: School) -> Opening:
+    row = await transaction.row(
+        """
+        SELECT k.stated, EXISTS (SELECT 1 FROM recovery r WHERE r.npsn = k.npsn) AS is_recovering,
+               t.incarnation, t.session, t.head_seq, t.root
+        FROM school k LEFT JOIN LATERAL (
+            SELECT * FROM statement WHERE npsn = k.npsn AND incarnation = :life ORDER BY session DESC LIMIT 1
+        ) AS t ON true
+        WHERE k.npsn = :npsn
+        """,
+        npsn=school.npsn,
+        life=school.lineage[-1]["incarnation"] if school.lineage else None,
+    )
+    assert row is not None
+    stated = row.incarnation and Stated(
+        incarnation=row.incarnation, session=row.session, head_seq=row.head_seq, root=row.root
+    )
+    return Opening(school, stated, row.stated, row.is_recovering)
 
 
 async def _blocked(transaction: Transaction, npsn: str, today: date) -> Gate | None:

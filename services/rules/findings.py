@@ -156,7 +156,7 @@ RecordRules = Mapping[str, tuple[RecordRule, ...]]
 def text_of(fields: Mapping[str, Any], name: str) -> str:
     """A field's text; the empty text where it is not filled in, or holds no text."""
     value = fields.get(name)
-    return value if isinstance(value, str) and value.strip() else ""
+    return value if isinstance(value, str) and value and not value.isspace() else ""
 
 
 def number_of(fields: Mapping[str, Any], name: str) -> int | None:

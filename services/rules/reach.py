@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.entities import CONFIRMED, SPECS, Fields, natural_key
 from services.entities.residu import OPEN
@@ -40,8 +40,7 @@ class Change:
     after: Fields | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """The live records of `entity` whose `key` (`reads.value_of`) is `value`; all of them, where `key` is EVERY."""
 
     entity: str
@@ -83,6 +82,8 @@ class _Way:
     reader: str
     rule: SchoolRule
     steps: tuple[Others, ...]
+    read: frozenset[str]
+    """The keys and fields that are read of the records at the end."""
 
 
 class Reach:
@@ -96,7 +97,8 @@ class Reach:
         self._today = today
         self._changes = {key: change for key, change in changes.items() if key[0] in SPECS}
         self._rules = rules
-        self._ways = _ways(rules)
+        self._ways = _WAYS if rules is SCHOOL_RULES else _ways(rules)
+        self._sekolah = natural_key("sekolah", npsn)
         self._known: dict[str, dict[str, Fields]] = defaultdict(dict)
         self._found: dict[Lookup, list[str]] = {}
         self._missing: set[Lookup] = set()
@@ -169,10 +171,6 @@ class Reach:
                 found += rule(Record(SPECS[key[0]], key[1], fields, school.context), school)
         return Judged(frozenset(self._changes), frozenset(rules), found)
 
-    @property
-    def _sekolah(self) -> str:
-        return natural_key("sekolah", self._npsn)
-
     def _affected(self) -> Iterator[tuple[SchoolRule, Key]]:
         """Each rule that reads something that has changed, with the record whose rule it is."""
         for (entity, record_id), change in self._changes.items():
@@ -180,8 +178,7 @@ class Reach:
                 if _moved(rule.own, record_id, change):
                     yield rule, (entity, record_id)
             for way in self._ways[entity]:
-                last = way.steps[-1]
-                if not _moved({last.theirs, *last.fields, *(step.mine for step in last.then)}, record_id, change):
+                if not _moved(way.read, record_id, change):
                     continue
                 for fields in (change.before, change.after):
                     if fields is not None:
@@ -227,7 +224,8 @@ def _ways(rules: SchoolRules) -> Mapping[str, list[_Way]]:
     def go(reader: str, rule: SchoolRule, so_far: tuple[Others, ...], steps: Iterable[Others]) -> None:
         for step in steps:
             way = (*so_far, step)
-            found[step.entity].append(_Way(reader, rule, way))
+            read = frozenset((step.theirs, *step.fields, *(further.mine for further in step.then)))
+            found[step.entity].append(_Way(reader, rule, way, read))
             go(reader, rule, way, step.then)
 
     for reader, of_reader in rules.items():
@@ -256,4 +254,5 @@ def _kind(sekolah: Fields | None) -> int | None:
     return number_of(sekolah or {}, "bentuk_pendidikan_id")
 
 
+_WAYS = _ways(SCHOOL_RULES)
 _OF_SCHOOL = frozenset(rule.code for rules in SCHOOL_RULES.values() for rule in rules)

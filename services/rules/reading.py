@@ -14,7 +14,11 @@ from typing import Any
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_LENGTH = 10
 _DECIMAL = re.compile(r"-?[0-9]{1,6}(\.[0-9]{1,12})?")
-_NIK = re.compile(r"[0-9]{16}")
+_NIK = re.compile(
+    r"(?!([0-9])\1{15})[0-9]{6}"
+    r"(0[1-9]|[12][0-9]|3[01]|4[1-9]|[56][0-9]|7[01])(0[1-9]|1[0-2])[0-9]{2}"
+    r"(?!0000)[0-9]{4}"
+)
 _NISN = re.compile(r"[0-9]{10}")
 _NUPTK = re.compile(r"[0-9]{16}")
 _NIP = re.compile(r"[0-9]{18}")
@@ -66,15 +70,13 @@ def has_control(name: str) -> bool:
 
 def is_odd_name(name: str) -> bool:
     """Digits, or symbols other than ' . , - (O 2018.a). Blanks of any kind are not symbols."""
-    return _ODD_IN_NAME.search(name) is not None
+    only_letters = name.replace(" ", "").isalpha()  # nearly always
+    return not only_letters and _ODD_IN_NAME.search(name) is not None
 
 
 def is_possible_nik(nik: str) -> bool:
     """O (Dukcapil): 16 digits, not one digit repeated, day 01-31 or 41-71, month 01-12, not ending in 0000."""
-    if _NIK.fullmatch(nik) is None or nik == nik[0] * 16 or nik.endswith("0000"):
-        return False
-    day = int(nik[6:8])
-    return (1 <= day <= 31 or 41 <= day <= 71) and 1 <= int(nik[8:10]) <= 12
+    return _NIK.fullmatch(nik) is not None
 
 
 def nik_fits(nik: str, born: date | None, sex: str) -> bool:
@@ -83,7 +85,8 @@ def nik_fits(nik: str, born: date | None, sex: str) -> bool:
     female = day > 40
     if sex in ("L", "P") and female is not (sex == "P"):
         return False
-    return born is None or nik[6:12] == f"{born.day + 40 * female:02}{born.month:02}{born.year % 100:02}"
+    written = (day - 40 * female, int(nik[8:10]), int(nik[10:12]))
+    return born is None or written == (born.day, born.month, born.year % 100)
 
 
 def is_nisn(nisn: str) -> bool:

@@ -7,6 +7,7 @@ it, a NIK to whoever bears the same. What is not declared here is not loaded and
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -48,15 +49,16 @@ class SchoolRule:
     fields: tuple[str, ...]
     others: tuple[Others, ...]
     check: Check
+    own: frozenset[str] = dataclasses.field(init=False, repr=False)
+    """The keys and fields of its own record that it reads."""
+
+    def __post_init__(self) -> None:
+        """Asked for with every change."""
+        object.__setattr__(self, "own", frozenset((CONFIRMED, *self.fields, *(other.mine for other in self.others))))
 
     def __call__(self, record: Record, school: School) -> Iterator[Finding]:
         """What it finds."""
         return self.check(record, school)
-
-    @property
-    def own(self) -> frozenset[str]:
-        """The keys and fields of its own record that it reads."""
-        return frozenset((CONFIRMED, *self.fields, *(other.mine for other in self.others)))
 
 
 SchoolRules = Mapping[str, tuple[SchoolRule, ...]]

@@ -23,22 +23,23 @@ _FORMATS: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def _form(spec: FieldSpec) -> Callable[[Any], object]:
-    """What tells whether a filled-in value has the field's form; the pattern, where there is one, says more."""
+Form = tuple[type, Callable[[Any], object]]
+"""The type of a field's values, and what tells whether one that is filled in has the field's form."""
+
+
+def _form(spec: FieldSpec) -> Form:
+    """The pattern, where there is one, says more than the format."""
     if spec.type is str:
-        of_text = re.compile(spec.pattern).fullmatch if spec.pattern else _FORMATS.get(spec.format or "")
-        if of_text is None:
-            return lambda value: isinstance(value, str) and value
-        return lambda value: isinstance(value, str) and of_text(value)
+        return str, re.compile(spec.pattern).fullmatch if spec.pattern else _FORMATS.get(spec.format or "", len)
     low = -INTEGER_LIMIT if spec.minimum is None else spec.minimum
     high = INTEGER_LIMIT if spec.maximum is None else spec.maximum
-    return lambda value: isinstance(value, int) and type(value) is spec.type and low <= value <= high
+    return spec.type, range(low, high + 1).__contains__
 
 
 _REQUIRED: Mapping[str, tuple[str, ...]] = {
     entity: tuple(name for name, field in spec.fields.items() if field.required) for entity, spec in SPECS.items()
 }
-_FORMS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
+_FORMS: Mapping[str, Mapping[str, Form]] = {
     entity: {name: _form(field) for name, field in spec.fields.items()} for entity, spec in SPECS.items()
 }
 _REFERENCES: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -58,9 +59,10 @@ def format_01_form(record: Record, spoken_of: Collection[str | None]) -> Iterato
     """What is filled in has the form its field declares. A field this release does not know has none."""
     forms = _FORMS[record.entity]
     for name, value in record.fields.items():
-        has_form = forms.get(name)
-        if has_form is not None and not has_form(value) and not is_empty(value) and name not in spoken_of:
-            yield record.finding("FORMAT-01", name)
+        if name in forms:
+            kind, has_form = forms[name]
+            if not (type(value) is kind and has_form(value)) and not is_empty(value) and name not in spoken_of:
+                yield record.finding("FORMAT-01", name)
 
 
 def ref_01_there(record: Record, school: School) -> Iterator[Finding]:
@@ -68,7 +70,7 @@ def ref_01_there(record: Record, school: School) -> Iterator[Finding]:
     forms = _FORMS[record.entity]
     for name, target in _REFERENCES[record.entity]:
         reference = record.text(name)
-        if reference and reference not in school.table(target) and forms[name](reference):
+        if reference and reference not in school.table(target) and forms[name][1](reference):
             yield record.finding("REF-01", name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from services.link import Refused, Session
+from services.link import RecoverFirst, Refused, Session
 from services.link.repair import prove
 from services.messages import SyncCompleted
 from services.replica.sessions import Gate
@@ -15,12 +15,17 @@ from services.syncer.push import push
 async def sync(session: Session) -> None:
     """Make the school and central equal, both ways, and prove it. Ends the request's row when it completes.
 
-    Raises Refused (the gate, or central), Failed (not equal), Stale, CentralAway, LeaseLost.
+    Raises Refused (the gate, or central), RecoverFirst, Failed (not equal), Stale, CentralAway, LeaseLost.
     """
     replica, job = session.replica, session.job
-    _passes(await replica.look(job))
-    await session.fetch(await session.open(), first=True)
-    gate = _passes(await replica.gate(job, incarnation=session.incarnation, session=session.number))
+    looked = await replica.look(job)
+    if looked.opening is not None and looked.opening.is_recovering:
+        raise RecoverFirst  # whatever the gate says
+    _passes(looked)
+    last = await session.fetch_to_last(await session.open(looked.opening), first=True)
+    gate = await replica.gate(job, incarnation=session.incarnation, session=session.number, last=last)
+    await session.took(last)
+    _passes(gate)
     page = await push(session, gate.changes)
     if page is not None:
         await session.fetch(page, first=False)

@@ -7,7 +7,7 @@ import pytest
 
 from bench import filling
 from bench.ours import connected
-from services.central import claims, registry, schools
+from services.central import claims, lives, registry, schools
 from services.central.administration import add_school
 from services.central.registry import NewVersion
 from services.database import Database

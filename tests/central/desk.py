@@ -23,6 +23,7 @@ from services.entities import Fields, natural_key
 from services.errors import BrokerAway
 from services.intake import Accounts
 from services.messages import (
+    LineageEntry,
     PROTOCOL_VERSION,
     Kind,
     Message,
@@ -110,7 +111,7 @@ class Heard:
 @dataclass
 class Desk:
     """Central at one database. `heard` has all it published; `gone`: reply queues that are no longer there;
-    `marks`: those of a replica that gates what it pushes.
+    `marks`: those of a replica that gates what it pushes; `lineage`: what it was granted last.
     """
 
     database: Database
@@ -122,6 +123,7 @@ class Desk:
     code: str = ""
     install_id: str = ""
     marks: dict[str, int] = field(default_factory=dict)
+    lineage: list[LineageEntry] = field(default_factory=list)
 
     @classmethod
     async def of(cls, database: Database, students: int = 3) -> Desk:
@@ -224,7 +226,7 @@ class Desk:
             "kind": kind,
             "protocol_version": PROTOCOL_VERSION,
             "rules_version": "1",
-            "lineage": [],
+            "lineage": self.lineage,
             "cursor": cursor,
             "highest_seq": cursor,
             "marks": self.marks,
@@ -234,8 +236,9 @@ class Desk:
 
     async def open(self, kind: Kind = "sync", *, cursor: int = 0, site: str = "situs") -> SessionAt:
         """A granted session."""
-        answer = await self.ask(f"{site}-{kind}", "open", self.opening(kind, cursor=cursor))
-        return SessionAt(self, f"{site}-{kind}", expect(answer, SessionGranted))
+        granted = expect(await self.ask(f"{site}-{kind}", "open", self.opening(kind, cursor=cursor)), SessionGranted)
+        self.lineage = granted.lineage
+        return SessionAt(self, f"{site}-{kind}", granted)
 
     async def head(self, npsn: str = NPSN) -> schools.School:
         """The school as it is now."""

@@ -99,7 +99,8 @@ async def test_a_site_that_is_ahead_of_another_life_is_not_called_ahead(desk: De
     lineage = [LineageEntry(incarnation="another life", head_seq=0)]
     said = Stated(incarnation="another life", session=9, head_seq=90, root="00")
     ahead = {"lineage": lineage, "highest_seq": 90, "marks": {"another life": 9}, "statement": said}
-    assert await refused(desk, **ahead) is None
+    assert await refused(desk, **ahead) == "SYN-14"
+    assert await refused(desk, "restore", **ahead) is None, "it takes whatever central has"
 
 
 async def test_a_statement_that_central_gave_is_known_and_one_that_it_lost_is_not(desk: Desk) -> None:

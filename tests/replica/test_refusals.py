@@ -137,9 +137,9 @@ async def test_a_refusal_for_another_reason_takes_the_place_of_the_one_before(re
 
 async def test_the_same_refusal_again_moves_nothing(replica: Replica, job: Job) -> None:
     await refuse(replica, job, WHY)
-    before = (await replica.opening(job))[0].revision
+    before = (await replica.opening(job)).school.revision
     await refuse(replica, job, WHY, session=5)
-    assert (await replica.opening(job))[0].revision == before
+    assert (await replica.opening(job)).school.revision == before
 
 
 async def test_what_was_typed_back_was_not_refused(replica: Replica, job: Job) -> None:
@@ -168,6 +168,6 @@ async def test_the_refusal_of_a_record_deleted_in_doubt_goes_with_its_row(replic
     await replica.gate(job, incarnation=FIRST_LIFE, session=5)
     await take(replica, FieldsChange(entity=lesson[0], record_id=lesson[1], op="delete"))
     assert lesson in {(f.entity, f.record_id) for f in await found(replica)}
-    cursor = (await replica.opening(job))[0].cursor
+    cursor = (await replica.opening(job)).school.cursor
     await replica.absorb_page(job, a_page(head=cursor).model_copy(update={"cursor": cursor}), clear_doubt=True)
     assert {(f.entity, f.record_id) for f in await found(replica)} == {KEY}

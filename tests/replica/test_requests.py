@@ -210,7 +210,7 @@ async def test_a_restore_goes_on_where_it_was_and_starts_over_if_central_moved(r
     await replica.absorb_page(job, a_page(row, head=9), clear_doubt=True)
     assert await restoring.opening_cursor(requests, job) == 4
     assert await restoring.begin(requests, job, a_grant(9)) == 4, "the same state: it goes on"
-    school = (await replica.opening(job))[0]
+    school = (await replica.opening(job)).school
     assert (school.marks, school.lineage) == ({FIRST_LIFE: 5}, [{"incarnation": FIRST_LIFE, "head_seq": 0}])
     for moved in (a_grant(11), a_grant(11, "another life")):
         await replica.absorb_page(job, a_page(row, head=11), clear_doubt=True)
@@ -253,7 +253,7 @@ async def test_a_restore_is_refused_where_the_list_is_not_the_schools_any_more(r
     job = await restoring_job(replica, revision=0)
     with pytest.raises(restoring.ListMoved):
         await restoring.begin(replica.requests, job, a_grant(0))
-    assert (await replica.opening(job))[0].restoring_as_of is None
+    assert (await replica.opening(job)).school.restoring_as_of is None
 
 
 async def test_registering_anew_stops_the_session_that_runs_and_asks_for_a_restore(replica: Replica) -> None:
@@ -267,7 +267,7 @@ async def test_registering_anew_stops_the_session_that_runs_and_asks_for_a_resto
         await replica.opening(job)
     assert await replica.requests.take("sync", "worker") is None
     again = await taken(replica, "restore")
-    school, _ = await replica.opening(again)
+    school = (await replica.opening(again)).school
     assert (again.revision, school.install_id, school.marks) == (0, "new", {})
 
 
@@ -278,4 +278,4 @@ async def test_registering_anew_does_nothing_to_a_school_that_changed_since_it_w
     with pytest.raises(restoring.ListMoved):
         await registration.register_again(database, NPSN, install_id="new", registration_no=2, restore=restore)
     await replica.requests.ask(a_wish("event-1"))
-    assert (await replica.opening(await taken(replica)))[0].install_id == "i"
+    assert (await replica.opening(await taken(replica))).school.install_id == "i"

@@ -12,6 +12,7 @@ from services.exchange import digest
 from services.exchange.absorb import Replicated
 from services.exchange.canonical import same
 from services.exchange.change import WHOLE
+from services.exchange.lineage import Life, common
 from services.messages import PushedChange
 from tests.simulation import central
 from tests.simulation.entities import AT_SITE, TYPED, Key
@@ -28,27 +29,63 @@ class Wish:
 
 @dataclass
 class Account:
-    """One record, as people know it. `others_acted`: somebody else than this replica's operator has written it."""
+    """One record, as people know it. `others_acted`: somebody else than this replica's operator has written it.
+
+    `knew`: what the site had, and went back from. `acted_since`: where the operator has acted since central was put
+    back; `came_back`: what it did not take back then, its own record being of `answered_seq`, over what both histories
+    `shared`.
+    """
 
     typed: Counter[tuple[str, Any]] = field(default_factory=Counter)
     written: Counter[tuple[str, Any]] = field(default_factory=Counter)
     wishes: dict[str, Wish] = field(default_factory=dict)
     seen: dict[str, list[Any]] = field(default_factory=dict)
     others_acted: bool = False
+    knew: dict[str, list[Any]] = field(default_factory=dict)
+    acted_since: set[str] = field(default_factory=set)
+    came_back: Mapping[str, Any] | None = None
+    shared: Mapping[str, Any] = field(default_factory=dict)
+    answered_seq: int = 0
+
+
+Gate = tuple[str, int]
+"""A session, by central's life and its number."""
 
 
 @dataclass
 class Book:
-    """One school. `forgotten`: sessions that were gated here and that a copy put back knows nothing of."""
+    """One school, and its present installation. `forgotten`: sessions that were gated here, and that a copy put back
+    knows nothing of.
+
+    `versions`: what central has; `ever`: what it has had in any life; `parted`: its head when the present one began (0:
+    the first); `stated`: what the site goes by, while it recovers; `set_aside`: what the site has of lives
+    before; `written_by`: of each version ever written, what had been written of its record by then.
+    """
 
     records: dict[Key, Account] = field(default_factory=dict)
     now: dict[Key, central.Version] = field(default_factory=dict)
     versions: dict[tuple[Key, int], central.Version] = field(default_factory=dict)
     head: int = 0
     confirmed: dict[Key, central.Version] = field(default_factory=dict)
-    gates: dict[int, Mapping[Key, Replicated]] = field(default_factory=dict)
-    taken: dict[int, list[PushedChange]] = field(default_factory=dict)
-    forgotten: set[int] = field(default_factory=set)
+    gates: dict[Gate, Mapping[Key, Replicated]] = field(default_factory=dict)
+    taken: dict[Gate, list[PushedChange]] = field(default_factory=dict)
+    ever_taken: set[Gate] = field(default_factory=set)
+    forgotten: set[Gate] = field(default_factory=set)
+    ever: dict[tuple[Key, int], list[central.Version]] = field(default_factory=dict)
+    install_id: str = "install-0"
+    parted: int = 0
+    life: str = central.LIFE
+    lives: list[Life] = field(default_factory=list)
+    stated: Mapping[str, Any] | None = None
+    set_aside: dict[Key, bytes] = field(default_factory=dict)
+    written_by: dict[bytes, Counter[tuple[str, Any]]] = field(default_factory=dict)
+
+    def parted_from_stated(self) -> int:
+        """Where the history of the site's latest statement and central's own part."""
+        if self.stated is None:
+            return 0
+        theirs = [Life(**life) for life in self.stated["lineage"]]
+        return common(theirs, self.stated["head_seq"], self.lives, self.head)
 
     def of(self, key: Key) -> Account:
         """The record's account."""
@@ -67,9 +104,21 @@ class Memory:
     """What people knew when a copy of the site was made."""
 
     head: int
-    gated: set[int]
-    forgotten: set[int]
+    gated: set[Gate]
+    forgotten: set[Gate]
     accounts: dict[Key, tuple[dict[str, Wish], dict[str, list[Any]]]]
+
+
+@dataclass
+class Kept:
+    """What central knew of a school when it was backed up."""
+
+    head: int
+    now: dict[Key, central.Version]
+    versions: dict[tuple[Key, int], central.Version]
+    confirmed: dict[Key, central.Version]
+    taken: dict[Gate, list[PushedChange]]
+    written: dict[Key, Counter[tuple[str, Any]]]
 
 
 def root(versions: Iterable[central.Version]) -> str:
@@ -104,6 +153,17 @@ def officers_own(history: Sequence[central.Version], name: str, value: Any, seen
     at = next((i for i in reversed(range(len(values))) if i == 0 or values[i - 1] != value), None)
     by_officer = at is not None and history[at].session is None and history[at].fields is not None
     return by_officer and value not in seen
+
+
+def corrected_since(history: Sequence[central.Version], seq: int) -> set[str]:
+    """The fields whose last writer after `seq` is an officer."""
+    whose: dict[str, bool] = {}
+    for before, now in zip([None, *history], history, strict=False):
+        old, new = (before.fields if before else None) or {}, now.fields or {}
+        for name in old.keys() | new.keys():
+            if now.seq > seq and not same(old.get(name), new.get(name)):
+                whose[name] = now.session is None
+    return {name for name, by_officer in whose.items() if by_officer}
 
 
 def has(fields: Fields | None, name: str, wish: Wish) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.central import admission
@@ -11,10 +13,13 @@ from services.entities.schema import EntitySpec, Fields
 from services.exchange import canonical, digest
 from services.exchange.canonical import same_fields
 from services.exchange.change import Change
+from services.exchange.giving import Given, Now, judge
+from services.exchange.lineage import Life, common
 from services.exchange.merge import Held, Merged, merge
 from services.messages import (
     Covered,
     EntityDigest,
+    GivenRecord,
     Limits,
     LineageEntry,
     Mark,
@@ -27,12 +32,17 @@ from services.messages import (
     SessionDifferent,
     SessionEqual,
     SessionFetch,
+    SessionGive,
     SessionGranted,
     SessionOpen,
     SessionPage,
+    SessionProof,
+    SessionProven,
     SessionPush,
     SessionRefusal,
     SessionResult,
+    SessionRollback,
+    SessionRolledBack,
     SessionStale,
     SessionVerify,
     SessionWait,
@@ -46,7 +56,9 @@ SITE = "situs"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of one record. `session`: whose push wrote it; None: an officer, the baseline, or central itself."""
+    """One version of one record. `session`: whose push wrote it; None: an officer, the baseline, or central itself.
+    `recovered`: it was given back after a restore. `by`: the installation whose push it was.
+    """
 
     key: Key
     version: int
@@ -55,6 +67,24 @@ class Version:
     text: str | None
     row_hash: bytes
     session: int | None
+    recovered: bool = False
+    by: str | None = None
+
+
+@dataclass
+class Proof:
+    """What a recover's session shows: the statement, and row hashes by entity as far as they have come."""
+
+    session: int
+    jws: str
+    parted: int
+    parts: list[tuple[str, bytes]] = field(default_factory=list)
+    proven: bool = False
+
+    def hashes(self, entity: str) -> frozenset[bytes]:
+        """Of one entity, once all of it is proven."""
+        joined = b"".join(part for name, part in self.parts if name == entity) if self.proven else b""
+        return frozenset(joined[n : n + 32] for n in range(0, len(joined), 32))
 
 
 @dataclass
@@ -77,9 +107,31 @@ class School:
     opened: list[str] = field(default_factory=list)
     mark: Mark | None = None
     site: str = SITE
-    incarnation: str = LIFE
-    batch: tuple[int, int, tuple[PushedChange, ...], list[RecordVerdict]] | None = None
+    lives: list[Life] = field(default_factory=list)
+    batch: tuple[int, int, tuple[Any, ...], list[RecordVerdict]] | None = None
     statements: list[dict[str, Any]] = field(default_factory=list)
+    registration_no: int = 1
+    registered_incarnation: str | None = None
+    proof: Proof | None = None
+    listed: list[tuple[Key, int, Fields | None]] = field(default_factory=list)
+
+    @property
+    def incarnation(self) -> str:
+        """Central's present life."""
+        return self.lives[-1].incarnation
+
+    @property
+    def lineage(self) -> list[LineageEntry]:
+        """As it is granted."""
+        return [LineageEntry(incarnation=life.incarnation, head_seq=life.head_seq) for life in self.lives]
+
+    def copy(self) -> School:
+        """As a backup has it. Versions and statements are never changed in place."""
+        shallow = copy.copy(self)
+        for name in ("log", "opened", "lives", "statements", "listed"):
+            setattr(shallow, name, [*getattr(self, name)])
+        shallow.records = {key: [*versions] for key, versions in self.records.items()}
+        return shallow
 
     @property
     def as_of(self) -> int | None:
@@ -131,6 +183,12 @@ class Listener:
     def central_ended(self, school: School, session: int) -> None:
         """A message of a session that is no longer live was answered so."""
 
+    def central_took_back(self, school: School, session: int) -> None:
+        """A batch of a recover was taken."""
+
+    def central_knows_again(self, school: School, install_id: str) -> None:
+        """An installation that central had forgotten takes its place."""
+
     def central_stated(self, school: School, statement: Mapping[str, Any]) -> None:
         """Both sides were proven equal."""
 
@@ -158,13 +216,16 @@ class Central:
         self.without = without
         self.busy = 0
         self.life = LIFE
+        self.lives = 1
         self.schools: dict[str, School] = {}
+        self.signed: dict[str, dict[str, Any]] = {}
+        """All that was ever signed, whatever central has forgotten: nobody can forge it."""
 
     # ── what changes records ─────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, npsn: str, install_id: str, baseline: Iterable[tuple[Key, Fields]]) -> School:
         """A school with its baseline."""
-        school = self.schools[npsn] = School(npsn, install_id, incarnation=self.life)
+        school = self.schools[npsn] = School(npsn, install_id, lives=[Life(self.life, 0)])
         for key, fields in baseline:
             self.write(school, key, fields, session=None)
         school.confirmed_seq = school.head
@@ -174,17 +235,35 @@ class Central:
         """Another installation takes the school; the session of the one before is over, and its mark means nothing."""
         school = self.schools[npsn]
         school.install_id, school.mark = install_id, None
+        school.registration_no += 1
+        school.registered_incarnation = self.life
         school.kind = school.sender = school.open_id = None
 
-    def write(self, school: School, key: Key, fields: Fields | None, *, session: int | None) -> Version | None:
-        """A new version, if it is one."""
+    def back_up(self) -> dict[str, School]:
+        """Everything as it is."""
+        return {npsn: school.copy() for npsn, school in self.schools.items()}
+
+    def put_back(self, backup: Mapping[str, School], life: str | None = None) -> None:
+        """The database is what it was at the backup; a new life begins. What it signed since it has forgotten."""
+        self.lives += 1
+        self.life = life or f"life-{self.lives}"
+        for npsn, kept in backup.items():
+            school = self.schools[npsn] = kept.copy()
+            school.lives.append(Life(self.life, school.head))
+            school.kind = school.sender = school.open_id = None
+
+    def write(
+        self, school: School, key: Key, fields: Fields | None, *, session: int | None, version: int | None = None
+    ) -> Version | None:
+        """A new version, if it is one. `version`: it is given back under that one."""
         before = school.now(key)
-        if same_fields(fields, before.fields if before else None):
+        if version is None and same_fields(fields, before.fields if before else None):
             return None
         text = None if fields is None else canonical.encode(fields)
-        number = before.version + 1 if before else 1
+        number = version or (before.version + 1 if before else 1)
         hashed = digest.row_hash(*key, number, text)
-        now = Version(key, number, school.head + 1, fields, text, hashed, session)
+        now = Version(key, number, school.head + 1, fields, text, hashed, session, recovered=version is not None)
+        now = replace(now, by=school.install_id if session is not None else None)
         school.log.append(now)
         school.records.setdefault(key, []).append(now)
         self.listener.central_wrote(school, before, now)
@@ -198,8 +277,9 @@ class Central:
         if isinstance(message, SessionOpen):
             return self._open(school, sender, message_id, message)
         asked: Any = message
-        if not self._is_live(school, sender, asked.session):
-            self.listener.central_ended(school, asked.session)
+        if not self._is_live(school, sender, asked):
+            if asked.incarnation == school.incarnation:
+                self.listener.central_ended(school, asked.session)
             return SessionStale()
         if isinstance(message, SessionFetch):
             if message.as_of != self._as_of(school):
@@ -207,17 +287,28 @@ class Central:
             return self._page(school, message.session, message.cursor, message.limit)
         if isinstance(message, SessionPush):
             return self._push(school, message)
+        if isinstance(message, SessionRollback | SessionProof | SessionGive):
+            return self._recover(school, message) if school.kind == "recover" else SessionStale()
         assert isinstance(message, SessionVerify)
         return self._verify(school, message)
 
-    def _is_live(self, school: School, sender: str, session: int) -> bool:
+    def _is_live(self, school: School, sender: str, asked: Any) -> bool:
+        if asked.incarnation != school.incarnation and Safeguard.LIFE_CHECKED not in self.without:
+            return False
         if Safeguard.ONE_LIVE_SESSION in self.without:
             return school.kind is not None
-        return (session, sender) == (school.session, school.sender)
+        return bool((asked.session, sender) == (school.session, school.sender))
 
     def _open(self, school: School, sender: str, message_id: str, asked: SessionOpen) -> Message:
         row: Any = school  # as services.central keeps it, as far as admission asks
         again = (school.open_id, school.sender) == (message_id, sender)
+        if admission.not_the_installation(row, asked, SITE) and asked.proof and asked.proof in self.signed:
+            said = self.signed[asked.proof]
+            if admission.takes_its_place(row, asked, said):
+                self.listener.central_knows_again(school, asked.install_id)
+                school.install_id, school.registration_no = asked.install_id, said["registration_no"]
+                school.registered_incarnation, school.mark = said["incarnation"], None
+                school.kind = school.sender = school.open_id = None
         refused = None if again else self._refused(row, asked)
         if Safeguard.OLD_INSTALLATION_REFUSED not in self.without:
             refused = admission.not_the_installation(row, asked, SITE) or refused
@@ -234,11 +325,14 @@ class Central:
             session=school.session,
             incarnation=school.incarnation,
             head_seq=school.head,
-            lineage=[LineageEntry(incarnation=school.incarnation, head_seq=0)],
+            lineage=school.lineage,
             limits=Limits(records=self.batch_records, bytes=1024 * 1024),
-            page=self._page(school, school.session, asked.cursor, self.page_records),
+            page=SessionPage(rows=[], cursor=asked.cursor, head_seq=school.head)
+            if asked.kind == "recover"
+            else self._page(school, school.session, asked.cursor, self.page_records),
             mark=school.mark,
             as_of=self._as_of(school),
+            common=admission.shared(row, asked),
         )
 
     def _refused(self, school: Any, asked: SessionOpen) -> Problem | None:
@@ -250,7 +344,8 @@ class Central:
         if admission.is_ahead(school, asked, states=states):
             raise Broken(f"central takes {asked} for one that is ahead of it")
         refused = admission.out_of_step(school, asked, states=states)
-        return None if Safeguard.OLD_COPY_REFUSED in self.without else refused
+        left_out = {"SYN-05": Safeguard.OLD_COPY_REFUSED, "SYN-14": Safeguard.RECOVERS_FIRST}
+        return None if refused and left_out[refused.code] in self.without else refused
 
     def _as_of(self, school: School) -> int | None:
         if school.kind == "restore" and Safeguard.RESTORED_AS_CONFIRMED in self.without:
@@ -276,7 +371,8 @@ class Central:
         older = None
         in_doubt = school.kind != "restore"  # after the wipe, nothing is
         if in_doubt and Safeguard.COVERS_GIVEN not in self.without:
-            ours = (v for v in reversed(school.records[shown.key][: shown.version - 1]) if v.session is not None)
+            before = [v for v in school.records[shown.key] if v.version < shown.version]
+            ours = (v for v in reversed(before) if v.session is not None)
             older = next(ours, None)
             if older and Safeguard.COVERS_OF_ANY_AGE in self.without and older.seq <= cursor:
                 older = None
@@ -336,12 +432,92 @@ class Central:
             findings=list(merged.findings),
         )
 
+    # ── a recover ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _recover(self, school: School, asked: SessionRollback | SessionProof | SessionGive) -> Message:
+        if isinstance(asked, SessionRollback):
+            return self._roll_back(school, asked)
+        if isinstance(asked, SessionProof):
+            return self._keep_proof(school, asked)
+        last = school.batch if school.batch and school.batch[0] == asked.session else None
+        number, content = (last[1] if last else 0), tuple(asked.records)
+        if last and asked.batch_no == number and content == last[2]:
+            verdicts = last[3]
+        elif asked.batch_no == number + 1:
+            verdicts = [self._given(school, asked.session, given) for given in asked.records]
+            school.batch = (asked.session, asked.batch_no, content, verdicts)
+            school.mark = Mark(incarnation=school.incarnation, session=asked.session)
+            self.listener.central_took_back(school, asked.session)
+        else:
+            return SessionStale()
+        return SessionResult(batch_no=asked.batch_no, verdicts=verdicts, head_seq=school.head)
+
+    def _roll_back(self, school: School, asked: SessionRollback) -> Message:
+        state = school.state(min(asked.as_of, school.head))
+        found = [state.get((key.entity, key.record_id)) for key in asked.records]
+        rows = [PageRow(*v.key, v.version, v.seq, v.text) for v in found if v][: self.page_records]
+        absent = [key for key, v in zip(asked.records, found, strict=True) if v is None]
+        return SessionRolledBack(rows=rows, absent=absent)
+
+    def _keep_proof(self, school: School, asked: SessionProof) -> Message:
+        said = self.signed.get(asked.statement)
+        if said is None or said["npsn"] != school.npsn:
+            return SessionProven(proven=False)
+        proof = school.proof
+        if proof is None or (proof.session, proof.jws) != (asked.session, asked.statement):
+            if asked.part != 1:
+                return SessionStale()
+            theirs = [Life(**life) for life in said["lineage"]]
+            parted = common(theirs, said["head_seq"], school.lives, school.head)
+            proof = school.proof = Proof(asked.session, asked.statement, parted)
+        if asked.part > len(proof.parts) + 1:
+            return SessionStale()
+        if proof.proven and Safeguard.PROOF_STAYS not in self.without:
+            return SessionProven(proven=True if asked.last else None)
+        proof.proven = False
+        part = (asked.entity, base64.b64decode(asked.hashes))
+        proof.parts = [*proof.parts[: asked.part - 1], part]
+        if not asked.last:
+            return SessionProven()
+        entities = {name: b"".join(one for entity, one in proof.parts if entity == name) for name, _ in proof.parts}
+        digests = {name: (len(one) // 32, digest.entity_digest([one])) for name, one in entities.items()}
+        proof.proven = digest.root(digests).hex() == said["root"]
+        return SessionProven(proven=proof.proven)
+
+    def _given(self, school: School, session: int, given: GivenRecord) -> RecordVerdict:
+        key = (given.entity, given.record_id)
+        hashed = digest.row_hash(*key, given.version, given.text)
+        held = next((v for v in school.records.get(key, ()) if v.row_hash == hashed), None)
+        now, proof = school.now(key), school.proof
+        proof = proof if proof and proof.session == session else None
+        parted = proof.parted if proof and Safeguard.GIVEN_IF_UNMOVED not in self.without else school.head
+        outcome = judge(
+            hashed,
+            given.version,
+            Now(now.version, now.seq) if now else None,
+            held=held is not None,
+            proven={hashed} if Safeguard.GIVEN_IF_PROVEN in self.without else proof.hashes(key[0]) if proof else (),
+            parted=parted,
+        )
+        fields = None if given.text is None else canonical.decode(given.text)
+        if outcome is Given.TAKEN:
+            self.write(school, key, fields, session=session, version=given.version)
+            held = school.now(key)
+        if outcome in (Given.TAKEN, Given.SAME):
+            assert held is not None
+            return RecordVerdict(verdict="applied", version=held.version, seq=held.seq)
+        school.listed.append((key, given.version, fields))
+        return RecordVerdict(
+            verdict="unchanged", version=now.version if now else 0, seq=now.seq if now else 0, carries=True,
+            text=now.text if now else None,
+        )  # fmt: skip
+
     # ── proof ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _verify(self, school: School, asked: SessionVerify) -> Message:
         for given in school.statements:
             if (given["session"], given["head_seq"], given["root"]) == (asked.session, asked.cursor, asked.root):
-                return SessionEqual(statement=given, jws="")
+                return SessionEqual(statement=given, jws=given["jws"])
         as_of = self._as_of(school)
         end = school.head if as_of is None else as_of
         if asked.cursor < end:
@@ -351,8 +527,12 @@ class Central:
         if root != asked.root or asked.cursor > end:
             theirs = {name: EntityDigest(rows=n, digest=of_it.hex()) for name, (n, of_it) in entities.items()}
             return SessionDifferent(entities=theirs, root=root)
-        statement = {
+        statement: dict[str, Any] = {
             "npsn": school.npsn,
+            "install_id": school.install_id,
+            "registration_no": school.registration_no,
+            "lineage": [life._asdict() for life in school.lives],
+            "jws": f"jws-{len(self.signed) + 1}",
             "session": asked.session,
             "incarnation": school.incarnation,
             "kind": school.kind,
@@ -363,12 +543,14 @@ class Central:
             "refused": asked.refused,
         }
         school.statements.append(statement)
-        if school.kind == "sync":
+        self.signed[statement["jws"]] = statement
+        receipt = self.signed.get(asked.receipt or "", {}) if school.kind == "recover" else {}
+        if school.kind == "sync" or (receipt.get("kind"), receipt.get("root")) == ("sync", root):
             school.confirmed_seq = end
-        elif school.kind == "pull":
+        if school.kind in ("pull", "recover"):
             school.delivered_seq = end
         self.listener.central_stated(school, statement)
-        return SessionEqual(statement=statement, jws="")
+        return SessionEqual(statement=statement, jws=statement["jws"])
 
 
 def digests(versions: Iterable[Version]) -> dict[str, tuple[int, bytes]]:

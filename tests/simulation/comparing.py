@@ -8,6 +8,7 @@ from typing import Any
 
 from services.central import registry, schools
 from services.database import Database, from_json
+from services.exchange import canonical
 from services.exchange.digest import root as root_of
 from services.messages import (
     Message,
@@ -53,7 +54,8 @@ async def compare_site(database: Database, here: at_site.School) -> None:
         )
         stated = await transaction.rows("SELECT session, kind, root FROM statement WHERE npsn = :npsn", npsn=npsn)
         root = await sessions.root(transaction, npsn)
-    same("records", {(row.entity, row.record_id): records.of_row(row) for row in rows}, here.records)
+    held = {(row.entity, row.record_id): records.of_row(row) for row in rows}
+    same("records", held, here.records)
     pending = {key for key, record in here.records.items() if record.pending}
     same("pending", {(row.entity, row.record_id) for row in rows if row.pending}, pending)
     refusals = {
@@ -74,6 +76,26 @@ async def compare_site(database: Database, here: at_site.School) -> None:
     same("marks", from_json(school.marks), here.marks)
     same("lineage", from_json(school.lineage), here.lineage)
     same("restoring", school.restoring_since is not None, here.restoring)
+    await _compare_recovery(database, here)
+
+
+async def _compare_recovery(database: Database, here: at_site.School) -> None:
+    """What is set aside, and how far that has come back."""
+    async with database.transaction() as transaction:
+        rows = await transaction.rows("SELECT * FROM set_aside WHERE npsn = :npsn", npsn=here.npsn)
+        under_way = await transaction.row("SELECT * FROM recovery WHERE npsn = :npsn", npsn=here.npsn)
+    real = {
+        (r.entity, r.record_id): (r.version, r.seq, r.text and canonical.decode(r.text), r.is_rolled_back, r.is_given)
+        for r in rows
+    }
+    image = {
+        key: (one.base.version, one.base.seq, one.base.fields, one.rolled_back, one.given)
+        for key, one in here.aside.items()
+    }
+    same("set aside", real, image)
+    recovery = under_way and (under_way.life, under_way.common, under_way.is_rewound)
+    mine = here.recovery and (here.recovery.life, here.recovery.common, here.recovery.rewound)
+    same("the recovery", recovery, mine)
 
 
 async def compare_central(database: Database, there: at_central.School) -> None:
@@ -102,7 +124,7 @@ async def compare_central(database: Database, there: at_central.School) -> None:
 
 
 def _superseded(there: at_central.School, version: at_central.Version) -> int | None:
-    later = there.records[version.key][version.version :]
+    later = [one for one in there.records[version.key] if one.seq > version.seq]
     return later[0].seq if later else None
 
 
@@ -117,7 +139,9 @@ def seen(outcome: Any) -> Any:
     if isinstance(outcome, tuple):
         return tuple(map(seen, outcome))
     if isinstance(outcome, sessions.Gate):
-        return outcome.changes, outcome.problem and outcome.problem.code
+        return outcome.changes, outcome.problem and outcome.problem.code, seen(outcome.opening)
+    if isinstance(outcome, sessions.Opening):
+        return seen(outcome.school), outcome.stated, outcome.proof is None, outcome.is_recovering
     if isinstance(outcome, Known):
         names = ("npsn", "install_id", "cursor", "settled", "highest_seq", "lineage", "marks", "restoring_as_of")
         return {name: getattr(outcome, name) for name in names}

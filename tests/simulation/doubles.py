@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from services import wire
 from services.errors import CentralAway
 from services.messages import Message
+from services.replica import recovering as real_recovering
 from services.replica import restoring as real_restoring
 from services.replica.requests import Job, LeaseLost
 from tests.simulation.comparing import same, seen
@@ -144,4 +145,30 @@ class Restoring:
         )
 
 
-__all__ = ["Crash", "Line", "Plan", "Restoring", "Step", "Stores", "taken_by_both"]
+class Recovering:
+    """`services.replica.recovering`, of both stores."""
+
+    @staticmethod
+    async def begin(stores: Stores, job: Job, granted: Any) -> Any:
+        """Set aside, or go on."""
+        twin, image = stores.twin, stores.image
+        return await stores.both(
+            lambda: real_recovering.begin(twin.replica.requests, job, granted),
+            lambda: twin.site.begin_recover(image, granted),
+        )
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        """Its other steps, which the image calls alike."""
+        real = getattr(real_recovering, name)
+
+        async def step(stores: Stores, job: Job, *args: Any, **kwargs: Any) -> Any:
+            twin, image = stores.twin, getattr(stores.twin.site, name)
+            return await stores.both(
+                lambda: real(twin.replica.requests, job, *args, **kwargs),
+                lambda: image(stores.image, *args, **kwargs),
+            )
+
+        return step
+
+
+__all__ = ["Crash", "Line", "Plan", "Recovering", "Restoring", "Step", "Stores", "taken_by_both"]

@@ -17,10 +17,12 @@ It knows what a person would: who typed what and when, what officers wrote, what
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.entities.schema import EntitySpec, Fields, Owner
+from services.exchange import canonical, digest
 from services.exchange.absorb import Base, Replicated
 from services.exchange.canonical import same, same_fields
 from services.exchange.change import WHOLE
@@ -30,9 +32,11 @@ from tests.simulation import central, site
 from tests.simulation.books import (
     Account,
     Book,
+    Kept,
     Memory,
     Wish,
     brought_back,
+    corrected_since,
     has,
     has_seen,
     officers_own,
@@ -65,7 +69,9 @@ class Ledger(central.Listener, site.Watcher):
         nothing_new = base.get(name) == sent.get(name) == value or (before.data is None and value is None)
         if before.conflict is not None and before.conflict.whole:
             self._typed_all(npsn, key, before)
+            account.acted_since |= {*TYPED[key[0]]}
         account.typed[name, value] += 1
+        account.acted_since |= {name, WHOLE}
         has_seen(account, before, name)
         account.wishes.pop(WHOLE, None)
         account.wishes.pop(name, None)
@@ -77,6 +83,7 @@ class Ledger(central.Listener, site.Watcher):
         """The operator deleted the record."""
         account = self.books[npsn].of(key)
         account.typed.update((name, None) for name in before.data or {})
+        account.acted_since |= {*TYPED[key[0]], WHOLE}
         has_seen(account, before, *TYPED[key[0]])
         settled_already = before.sent is None and before.base.fields is None
         account.wishes = {} if settled_already else {WHOLE: Wish(None)}
@@ -85,6 +92,7 @@ class Ledger(central.Listener, site.Watcher):
     def decided(self, npsn: str, key: Key, name: str, choice: str, before: Replicated) -> None:
         """The operator decided a conflict."""
         account = self.books[npsn].of(key)
+        account.acted_since |= {*TYPED[key[0]], WHOLE} if name == WHOLE else {name}
         if choice == "mine":
             self._typed_all(npsn, key, before)
         elif name == WHOLE:
@@ -109,6 +117,7 @@ class Ledger(central.Listener, site.Watcher):
         """The copy is put back: what was typed since is gone. `versions`: central's since; `lost`: what was in hand."""
         book = self.books[npsn]
         book.forgotten = memory.forgotten | (set(book.gates) - memory.gated)
+        book.set_aside.clear()
         for key, account in book.records.items():
             account.wishes, seen = copy.deepcopy(memory.accounts.get(key, ({}, {})))
             account.seen |= {name: [*account.seen.get(name, []), *values] for name, values in seen.items()}
@@ -117,7 +126,7 @@ class Ledger(central.Listener, site.Watcher):
             self._drop(npsn, lost)  # it will be refused, and reinstalled
         before = {version.key: version for version in book.now.values() if version.seq <= memory.head}
         for version in versions:
-            self._heard(book.of(version.key), before.get(version.key), version)
+            self._heard(book.of(version.key), before.get(version.key), version, book.install_id)
             before[version.key] = version
 
     def site_wiped(self, school: site.School, listed: Sequence[Key]) -> None:
@@ -129,10 +138,91 @@ class Ledger(central.Listener, site.Watcher):
                 raise Broken(f"{key} {name}: {wish} is lost by a restore, and was not on its list")
         self._drop(school.npsn, listed)
         book.forgotten.clear()
+        book.set_aside.clear()
+        if book.parted:  # what central has forgotten, and this site had not given back, goes with it
+            for key, account in book.records.items():
+                now = book.now.get(key)
+                fields = now.fields if now else None
+                account.wishes = {n: w for n, w in account.wishes.items() if has(fields, n, w)}
 
     def _drop(self, npsn: str, lost: Sequence[Key]) -> None:
         for key, account in self.books[npsn].records.items():
             account.wishes = {n: wish for n, wish in account.wishes.items() if wish.reached and key not in lost}
+            account.others_acted = True
+
+    # ── central's backups ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def back_up(self) -> dict[str, Kept]:
+        """Central is backed up."""
+        return {
+            npsn: Kept(
+                book.head, dict(book.now), dict(book.versions), dict(book.confirmed),
+                {gate: [*changes] for gate, changes in book.taken.items()},
+                {key: Counter(account.written) for key, account in book.records.items()},
+            )
+            for npsn, book in self.books.items()
+        }  # fmt: skip
+
+    def central_put_back(self, kept: Mapping[str, Kept], schools: Mapping[str, central.School]) -> None:
+        """Central knows what it knew then. What it forgot, the sites may bring back; what nobody saw is lost."""
+        for npsn, was in kept.items():
+            book = self.books[npsn]
+            book.head, book.now, book.versions = was.head, dict(was.now), dict(was.versions)
+            book.confirmed = dict(was.confirmed)
+            book.taken = {gate: [*changes] for gate, changes in was.taken.items()}
+            book.parted, book.life = was.head, schools[npsn].incarnation
+            book.lives = list(schools[npsn].lives)
+            for key, account in book.records.items():
+                account.written = Counter(was.written.get(key, ()))
+                account.acted_since, account.came_back = set(), None
+                self._look(npsn, key)
+
+    def site_parts(self, school: site.School, _common: int) -> None:
+        if book := self.books.get(school.npsn):
+            book.stated = school.stated
+
+    def site_set_aside(self, school: site.School, key: Key, base: Base) -> None:
+        book = self.books.get(school.npsn)
+        if book is not None:
+            self._knew(book, key, base.fields)
+        if book is not None and school.stated is not None:
+            text = None if base.fields is None else canonical.encode(base.fields)
+            hashed = digest.row_hash(*key, base.version, text)
+            if hashed in _parts(school.hashes.get(key[0], b"")):
+                book.set_aside[key] = hashed
+
+    def site_lets_go(self, school: site.School, key: Key, base: Base) -> None:
+        if book := self.books.get(school.npsn):
+            self._knew(book, key, base.fields)
+            book.of(key).typed.update((name, (base.fields or {}).get(name)) for name in TYPED.get(key[0], ()))
+
+    def _knew(self, book: Book, key: Key, fields: Fields | None) -> None:
+        """What the site showed before it went back."""
+        known = book.of(key).knew
+        for name in TYPED.get(key[0], ()):
+            known.setdefault(name, []).append((fields or {}).get(name))
+
+    def site_gives(self, school: site.School, session: tuple[str, int]) -> None:
+        if book := self.books.get(school.npsn):
+            book.gates[session] = {}
+
+    def central_took_back(self, school: central.School, session: int) -> None:
+        self.books[school.npsn].ever_taken.add((school.incarnation, session))
+
+    def site_not_taken(self, school: site.School, key: Key, aside: Base, before: Replicated, seq: int) -> None:
+        """It is sent once more, whoever had written it, over what both histories share."""
+        book = self.books.get(school.npsn)
+        if book is None:
+            return
+        account, shared = book.of(key), before.base.fields or {}
+        account.came_back, account.shared, account.answered_seq = aside.fields or {}, shared, seq
+        for name in TYPED.get(key[0], ()):
+            account.typed[name, (aside.fields or {}).get(name)] += 1
+        self._knew(book, key, shared)
+
+    def central_knows_again(self, school: central.School, _install_id: str) -> None:
+        """What the other installation wrote meanwhile is listed."""
+        for account in self.books[school.npsn].records.values():
             account.others_acted = True
 
     # ── central ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,16 +230,26 @@ class Ledger(central.Listener, site.Watcher):
     def central_wrote(self, school: central.School, before: central.Version | None, now: central.Version) -> None:
         book = self.books.setdefault(school.npsn, Book())
         known = book.now.get(now.key)
-        if now.seq != book.head + 1 or now.version != (known.version if known else 0) + 1:
+        number = known.version if known else 0
+        if now.seq != book.head + 1 or not (now.version > number if now.recovered else now.version == number + 1):
             raise Broken(f"{now.key}: version {now.version}, seq {now.seq} after {known} and head {book.head}")
         book.head, book.now[now.key], book.versions[now.key, now.version] = now.seq, now, now
-        if now.session is not None:
+        book.ever.setdefault((now.key, now.version), []).append(now)
+        account = book.of(now.key)
+        if now.recovered:
+            is_ours = now.by == book.install_id
+            if is_ours and before is not None and before.seq > book.parted_from_stated():
+                raise Broken(f"{now.key}: what comes back is put over what was written since: {before.fields}")
+            account.written |= book.written_by[now.row_hash]
+        elif now.session is not None and now.by == book.install_id:
             self._check_written(school, before.fields if before else None, now)
-        self._heard(book.of(now.key), before, now)
+        if not now.recovered:
+            book.written_by[now.row_hash] = Counter(account.written)
+        self._heard(account, before, now, book.install_id)
 
-    def _heard(self, account: Account, before: central.Version | None, now: central.Version) -> None:
+    def _heard(self, account: Account, before: central.Version | None, now: central.Version, install_id: str) -> None:
         """A version came to be: whose words did it touch, whose did it fulfil?"""
-        if now.session is None:
+        if now.by != install_id:
             account.others_acted = True
             for name in touched(before.fields if before else None, now.fields):
                 if name in account.wishes:
@@ -186,13 +286,29 @@ class Ledger(central.Listener, site.Watcher):
         if account.written[name, value] > account.typed[name, value]:
             raise Broken(f"{now.key} {name}: {value!r} was written more often than typed")
         shared = AT_CENTRAL[now.key[0]].fields[name].owner is Owner.SHARED
-        if shared and officers_own(school.records[now.key][: now.version - 1], name, old, account.seen.get(name, [])):
+        book, seen = self.books[school.npsn], [*account.seen.get(name, []), *account.knew.get(name, [])]
+        remembered = (
+            school.incarnation,
+            now.session,
+        ) not in book.forgotten  # else it was typed before the copy was made
+        if shared and remembered and officers_own(school.records[now.key][:-1], name, old, seen):
             raise Broken(f"{now.key} {name}: {value!r} was written over {old!r}, which nobody had seen")
+        corrected = book.parted and name in corrected_since(
+            [version for version in school.records[now.key] if version.seq <= account.answered_seq], book.parted
+        )
+        came_back = account.came_back is not None and same(account.came_back.get(name), value)
+        undone = came_back and not same(old, account.shared.get(name))
+        if corrected and undone and name not in account.acted_since:
+            raise Broken(f"{now.key} {name}: what came back, {value!r}, undoes {old!r}, written since")
 
     def central_took(self, school: central.School, session: int, changes: Sequence[PushedChange]) -> None:
         book = self.books[school.npsn]
-        passed = book.gates.get(session)
-        taken = book.taken.setdefault(session, [])
+        if school.install_id != book.install_id:
+            return  # an older one, which central knows again since it was put back
+        gate = (school.incarnation, session)
+        passed = book.gates.get(gate)
+        taken = book.taken.setdefault(gate, [])
+        book.ever_taken.add(gate)
         if passed is None:
             raise Broken(f"session {session} pushes what no gate of this installation let pass")
         already = {(change.entity, change.record_id) for change in taken}
@@ -206,7 +322,7 @@ class Ledger(central.Listener, site.Watcher):
             for name, (_, new) in change.fields.items():
                 if not same(new, (data or {}).get(name)):
                     raise Broken(f"{key} {name}: {new!r} is pushed, the gate saw {(data or {}).get(name)!r}")
-            if session in book.forgotten:
+            if gate in book.forgotten:
                 book.of(key).wishes.clear()
         taken.extend(changes)
         places = [place(change) for change in taken]
@@ -222,7 +338,7 @@ class Ledger(central.Listener, site.Watcher):
         held = book.confirmed if statement["kind"] == "restore" else book.now
         if statement["root"] != root(held.values()):
             raise Broken(f"the statement of session {statement['session']} is not about what central holds")
-        if statement["kind"] == "sync":
+        if statement["kind"] == "sync" or school.confirmed_seq == school.head:
             book.confirmed = dict(book.now)
 
     # ── the site ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,10 +347,8 @@ class Ledger(central.Listener, site.Watcher):
         book = self.books.get(school.npsn)
         if book is None or theirs.version < before.base.version:
             return
-        known = book.versions.get((key, theirs.version))
-        if theirs.version and (
-            known is None or known.seq != theirs.seq or not same_fields(theirs.fields, known.fields)
-        ):
+        known = book.ever.get((key, theirs.version), [])
+        if theirs.version and not any(v.seq == theirs.seq and same_fields(theirs.fields, v.fields) for v in known):
             raise Broken(f"{key}: the site takes {theirs} for what central has, which is {known}")
         account, spec, after = book.of(key), AT_SITE.get(key[0]), absorbed.record
         for name, wish in account.wishes.items():
@@ -256,7 +370,9 @@ class Ledger(central.Listener, site.Watcher):
             account, base = book.of(key), record.base.fields
             account.wishes = {name: wish for name, wish in account.wishes.items() if not has(base, name, wish)}
 
-    def site_gated(self, school: site.School, job: Job, session: int, passed: Mapping[Key, Replicated]) -> None:
+    def site_gated(
+        self, school: site.School, job: Job, session: tuple[str, int], passed: Mapping[Key, Replicated]
+    ) -> None:
         book = self.books.get(school.npsn)
         if book is None:
             return
@@ -278,7 +394,7 @@ class Ledger(central.Listener, site.Watcher):
 
     def site_refused(self, school: site.School, code: str) -> None:
         book = self.books.get(school.npsn)
-        if book is not None and code == "SYN-05" and not book.forgotten & book.taken.keys():
+        if book is not None and code == "SYN-05" and not book.forgotten & book.ever_taken:
             raise Broken("a healthy replica is taken for an old copy")
 
     def site_completed(self, school: site.School, job: Job, statement: Mapping[str, Any]) -> None:
@@ -291,10 +407,24 @@ class Ledger(central.Listener, site.Watcher):
             if restored != wanted or any(r.sent or r.conflict for r in school.records.values()):
                 raise Broken(f"restored {restored}, the last completed sync was about {wanted}")
         elif job.kind == "sync":
-            session = statement["session"]
-            pushed = {(change.entity, change.record_id) for change in book.taken.get(session, [])}
-            if pushed != set(book.gates[session]):
-                raise Broken(f"session {session} let {sorted(book.gates[session])} pass and pushed {sorted(pushed)}")
+            gate = (statement["incarnation"], statement["session"])
+            pushed = {(change.entity, change.record_id) for change in book.taken.get(gate, [])}
+            if pushed != set(book.gates[gate]) and gate[0] == book.life:
+                raise Broken(f"session {gate} let {sorted(book.gates[gate])} pass and pushed {sorted(pushed)}")
+        elif job.kind == "recover":
+            if statement["incarnation"] == book.life:
+                self._check_recovered(book)
+            book.set_aside.clear()
+
+    def _check_recovered(self, book: Book) -> None:
+        """Whatever was signed is at central again, unless somebody has written the record since."""
+        for key, hashed in book.set_aside.items():
+            there = [version for (of, _), version in book.versions.items() if of == key]
+            again = any(version.row_hash == hashed for version in there)
+            since = [version for version in there if version.seq > book.parted_from_stated()]
+            moved = any(version.recovered or version.by != book.install_id for version in since)
+            if key[0] != "residu" and not again and not moved:
+                raise Broken(f"{key} was signed, and central does not have it again")
 
     # ── in the end ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -312,6 +442,10 @@ class Ledger(central.Listener, site.Watcher):
         for statement in school.statements:
             if root(school.state(statement["head_seq"]).values()) != statement["root"]:
                 raise Broken(f"central no longer holds what it stated in session {statement['session']}")
+
+
+def _parts(hashes: bytes) -> set[bytes]:
+    return {hashes[n : n + 32] for n in range(0, len(hashes), 32)}
 
 
 def _check_conflict(key: Key, before: Replicated, after: Replicated, spec: EntitySpec | None, account: Account) -> None:

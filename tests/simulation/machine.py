@@ -192,6 +192,24 @@ class Exchange(RuleBasedStateMachine):
         self.seen["conflicts"] += len(self.twin.here.conflicts())
         self.seen["overruled"] += len(self.twin.here.overruled)
 
+    @precondition(lambda self: len(self.twin.backups) < 4)
+    @rule()
+    def central_is_backed_up(self) -> None:
+        """As it is."""
+        self.run(self.twin.backs_up())
+
+    @precondition(lambda self: self.twin.backups)
+    @rule(n=numbers, plan=plans, done=st.lists(hands, max_size=2), give=happenings)
+    def central_is_put_back(self, n: int, plan: list[str], done: list[Hand], give: str) -> None:
+        """To an older backup or the latest; and the school recovers, or not all the way."""
+        self.run(self._put_back(n, plan, done, give))
+
+    async def _put_back(self, n: int, plan: Sequence[str], done: list[Hand], give: str) -> None:
+        await self.twin.puts_central_back(n)
+        await self._edit(done)
+        await self._session("pull")
+        await self._session("recover", plan, {"give": give})
+
     @rule(n=numbers)
     def request_comes_again(self, n: int) -> None:
         """Late, and after its session."""
@@ -225,6 +243,10 @@ async def a_life_with_everything(machine: Exchange) -> None:
     ]
     for typed, at_the_push, at_the_end in contests:
         await machine._syncs([typed], {"push": "edit", "verify": "edit"}, [at_the_push, at_the_end])
+    await machine._edit([("types", hp, 0)])
+    await live("sync", at={"push": "held up"})
+    await machine._edit([("types", hp, 1)])  # typed back in doubt: nothing of it is left to send
+    await live("sync")
     await machine._edit([("types", ADDRESS, 0), ("types", RELIGION, 2)])  # typed back; and what closes the gate
     await live("sync")
     await machine._edit([("makes whole", kk, 0), ("both", hp, 2)])
@@ -250,6 +272,35 @@ async def a_life_with_everything(machine: Exchange) -> None:
     await live("restore")
     await machine._edit([("types", ADDRESS, 2)])
     await live("restore")  # what was listed for it has changed
+    await _central_put_back(machine)
+
+
+async def _central_put_back(machine: Exchange) -> None:
+    """Central forgets what it had signed, twice, and officers write meanwhile."""
+    twin, live, kk, hp = (
+        machine.twin,
+        machine._session,
+        (("peserta_didik", STUDENT), "no_kk"),
+        (("ptk", TEACHER), "no_hp"),
+    )
+    await machine._syncs([], {}, [])
+    await twin.backs_up()
+    await machine._syncs([("types", kk, 0)], {}, [])
+    await twin.backs_up()
+    await machine._syncs([("types", ADDRESS, 2), ("types", hp, 1), ("deletes", LESSON_FIELD, 0)], {}, [])
+    await twin.puts_central_back(0)
+    await machine._edit([("corrects", hp, 2), ("types", kk, 1)])
+    await live("pull")
+    await live("sync")  # the recover is asked for, and comes first
+    await live("recover", ["nothing"] * 5 + ["crash"])
+    await twin.wakes_up()
+    await live("recover", at={"give": "twice"})
+    await twin.puts_central_back(1)
+    await live("pull")
+    await live("recover", ["nothing"] * 8 + ["crash after"])
+    await machine._edit([("corrects", ADDRESS, 0)])
+    await live("recover")
+    await machine._syncs([], {}, [])
 
 
 def _upsert(key: Key, fields: Fields) -> FieldsChange:

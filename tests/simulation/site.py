@@ -18,12 +18,24 @@ from services.exchange import absorb as the_real_absorb
 from services.exchange import canonical, digest
 from services.exchange.absorb import Base, Replicated
 from services.exchange.change import Change, diff, push_order
-from services.messages import Cause, LineageEntry, Problem, RecordVerdict, SessionGranted, SessionPage, Stated
+from services.messages import (
+    Cause,
+    GivenRecord,
+    LineageEntry,
+    PageRow,
+    Problem,
+    RecordKey,
+    RecordVerdict,
+    SessionGranted,
+    SessionPage,
+    Stated,
+)
 from services.problems import problem
+from services.replica.recovering import NOT_GIVEN, Recovery, answered
 from services.replica.requests import Job, LeaseLost
 from services.replica.requests import School as Known
 from services.replica.restoring import ListMoved
-from services.replica.sessions import Gate, Standing, _answered, _shown
+from services.replica.sessions import Gate, Opening, Standing, _answered, _shown
 from tests.simulation.entities import Key
 from tests.simulation.safeguards import Broken, Safeguard
 
@@ -42,12 +54,31 @@ class Request:
     replaced: int = 0
     outcome: str | None = None
     reason: str | None = None
+    recovers_first: bool = False
+
+
+@dataclass
+class Aside:
+    """A base that central may have forgotten, as it was."""
+
+    base: Base
+    rolled_back: bool = False
+    given: bool = False
+
+
+@dataclass
+class Recovering:
+    """A recover that is not complete, in one life of central's."""
+
+    life: str
+    common: int
+    rewound: bool = False
 
 
 @dataclass
 class School:
     """What the site keeps of one school. `restoring`: until that is complete nothing else is done;
-    `restoring_as_of`: and it has begun.
+    `restoring_as_of`: and it has begun. `stated`: the latest statement, and the row hashes under it.
     """
 
     npsn: str
@@ -67,6 +98,12 @@ class School:
     overruled: list[tuple[Key, str, Any, Any]] = field(default_factory=list)
     restoring: bool = False
     restoring_as_of: int | None = None
+    restoring_life: str | None = None
+    registration_no: int = 1
+    recovery: Recovering | None = None
+    aside: dict[Key, Aside] = field(default_factory=dict)
+    stated: Mapping[str, Any] | None = None
+    hashes: dict[str, bytes] = field(default_factory=dict)
 
     def copy(self) -> School:
         """As a backup has it. Records are never changed in place."""
@@ -74,11 +111,14 @@ class School:
         for name in ("records", "refusals", "lineage", "marks", "statements", "overruled"):
             setattr(shallow, name, copy.copy(getattr(self, name)))
         shallow.requests = [copy.copy(request) for request in self.requests]
+        shallow.recovery = copy.copy(self.recovery)
+        shallow.aside = {key: copy.copy(aside) for key, aside in self.aside.items()}
         return shallow
 
     def take_over(self, install_id: str) -> None:
         """The school is registered anew: nothing is done before it is restored, and a session under way is over."""
         self.install_id, self.marks = install_id, {}
+        self.registration_no += 1
         self.restoring, self.restoring_as_of = True, None
         self.epoch, self.holder = self.epoch + 1, None
 
@@ -109,14 +149,29 @@ class Watcher:
     def site_cleared(self, school: School, key: Key, record: Replicated) -> None:
         """What was sent of a record is known not to be at central."""
 
-    def site_gated(self, school: School, job: Job, session: int, passed: Mapping[Key, Replicated]) -> None:
-        """The gate let these records pass."""
+    def site_gated(self, school: School, job: Job, session: tuple[str, int], passed: Mapping[Key, Replicated]) -> None:
+        """The gate let these records pass, in this session of this life of central's."""
 
     def site_stands(self, school: School, job: Job) -> None:
         """VERIFY is about to be asked."""
 
     def site_wiped(self, school: School, listed: Sequence[Key]) -> None:
         """A restore is about to wipe the school; these records were listed as lost."""
+
+    def site_parts(self, school: School, common: int) -> None:
+        """A recover begins: this is what both histories share."""
+
+    def site_set_aside(self, school: School, key: Key, base: Base) -> None:
+        """Central may have forgotten this base."""
+
+    def site_lets_go(self, school: School, key: Key, base: Base) -> None:
+        """This base is of a life between: another one is set aside already, what was the school's is pending again."""
+
+    def site_gives(self, school: School, session: tuple[str, int]) -> None:
+        """A recover is about to give something back."""
+
+    def site_not_taken(self, school: School, key: Key, aside: Base, before: Replicated, seq: int) -> None:
+        """Central does not take this back, its own is of `seq`: what was the school's is pending again."""
 
     def site_refused(self, school: School, code: str) -> None:
         """A session ended before anything was sent, or failed."""
@@ -160,6 +215,7 @@ class Replica:
         school.epoch += 1
         school.holder = holder
         request.attempt += 1
+        request.recovers_first = False
         cause = Cause(source="/uji", id=request.id)
         return Job(
             npsn, request.id, request.kind, school.epoch, request.attempt, cause, "kepala", ASKED_AT, None,
@@ -185,6 +241,9 @@ class Replica:
         """The session was refused or failed."""
         school = await self.holding(job, f"end: {outcome} {why.code}")
         self._end(school, job, outcome, why.code)
+        for request in school.open_requests:
+            if job.kind == "recover" and outcome == "refused" and request.recovers_first:
+                request.outcome, request.reason = outcome, why.code
         self.watcher.site_refused(school, why.code)
 
     def _end(self, school: School, job: Job, outcome: str, reason: str | None = None) -> None:
@@ -199,23 +258,39 @@ class Replica:
 
     # ── a session's steps ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def opening(self, job: Job) -> tuple[Known, Stated | None]:
-        """What OPEN says: the school's state, and the latest statement that this site knows."""
-        school = await self.holding(job, "read what OPEN says")
-        if not school.statements:
-            return _known(school), None
-        last = max(school.statements, key=lambda one: one["session"])
-        named = {name: last[name] for name in ("incarnation", "session", "head_seq", "root")}
-        return _known(school), Stated(**named)
+    async def recover_first(self, job: Job) -> None:
+        """The request is put off behind a recover."""
+        school = await self.holding(job, "put off, to recover first")
+        if not any(request.kind == "recover" for request in school.open_requests):
+            school.requests.insert(0, Request(f"recover for {job.id}, attempt {job.attempt}", "recover"))
+        for request in school.open_requests:
+            request.recovers_first = request.recovers_first or request.id == job.id
+        self._free(school, job)
+
+    async def opening(self, job: Job) -> Opening:
+        """What OPEN says: the school's state, and the latest statement of central's present life that it knows."""
+        return self._opening(await self.holding(job, "read what OPEN says"))
+
+    def _opening(self, school: School) -> Opening:
+        life = school.lineage[-1]["incarnation"] if school.lineage else None
+        of_life = [one for one in school.statements if one["incarnation"] == life]
+        last = max(of_life, key=lambda one: one["session"], default=None)
+        named = last and {name: last[name] for name in ("incarnation", "session", "head_seq", "root")}
+        proof = school.stated["jws"] if school.stated else None
+        recovering = school.recovery is not None and Safeguard.RECOVER_BY_ALL not in self.without
+        return Opening(_known(school), Stated(**named) if named else None, proof, recovering)
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""
         school = await self.holding(job, "begin")
         school.lineage = [entry.model_dump() for entry in lineage]
 
-    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
+    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
         """Take in a page and its cursor."""
         school = await self.holding(job, f"absorb a page: {len(page.rows)} records, up to {page.cursor}")
+        await self._take_in(school, job, page, clear_doubt=clear_doubt)
+
+    async def _take_in(self, school: School, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
         if Safeguard.CURSOR_WITH_RECORDS in self.without:
             school.cursor = page.cursor
             school = await self.holding(job, "absorb the page's records")
@@ -234,7 +309,6 @@ class Replica:
         school.highest_seq = max(school.highest_seq, page.head_seq)
         school.settled = page.cursor if page.complete else school.settled
         school.revision += changed or school.refusals != refusals
-        return len(page.rows)
 
     def _clears(self, page: SessionPage) -> bool:
         if Safeguard.DOUBT_STAYS_TILL_COMPLETE in self.without:
@@ -249,7 +323,7 @@ class Replica:
     async def begin_restore(self, job: Job, granted: SessionGranted) -> int:
         """Wipe the school, or go on. Raises ListMoved."""
         school = await self.holding(job, f"restore as of {granted.as_of}")
-        if school.restoring_as_of == granted.as_of:
+        if (school.restoring_as_of, school.restoring_life) == (granted.as_of, granted.incarnation):
             return school.cursor
         moved = school.restoring_as_of is None and school.revision != job.revision
         if moved and Safeguard.LIST_IS_WHOLE not in self.without:
@@ -258,20 +332,25 @@ class Replica:
         self.watcher.site_wiped(school, listed)
         school.records.clear()
         school.refusals.clear()
+        school.recovery, school.aside = None, {}
         school.cursor = school.settled = school.highest_seq = 0
         school.lineage = [entry.model_dump() for entry in granted.lineage]
         school.marks = {granted.mark.incarnation: granted.mark.session} if granted.mark else {}
         school.revision += 1
         school.restoring, school.restoring_as_of = True, granted.as_of
+        school.restoring_life = granted.incarnation
         return 0
 
     async def look(self, job: Job) -> Gate:
         """The gate before OPEN."""
-        return self._blocked(await self.holding(job, "look at the gate")) or Gate([])
+        school = await self.holding(job, "look at the gate")
+        return replace(self._blocked(school) or Gate([]), opening=self._opening(school))
 
-    async def gate(self, job: Job, *, incarnation: str, session: int) -> Gate:
-        """The gate after the first FETCH: `sent`, and the session's mark."""
+    async def gate(self, job: Job, *, incarnation: str, session: int, last: SessionPage | None = None) -> Gate:
+        """The gate after the first FETCH and its last page: `sent`, and the session's mark."""
         school = await self.holding(job, "pass the gate")
+        if last is not None:
+            await self._take_in(school, job, last, clear_doubt=True)
         if blocked := self._blocked(school):
             return blocked
         passed = {k: r for k, r in sorted(school.records.items()) if r.pending and r.conflict is None}
@@ -282,7 +361,7 @@ class Replica:
             self.late_marks[job.epoch] = {incarnation: session}
         else:
             school.marks[incarnation] = session
-        self.watcher.site_gated(school, job, session, passed)
+        self.watcher.site_gated(school, job, (incarnation, session), passed)
         changes = [diff(*key, record.base.version, record.base.fields, record.data) for key, record in passed.items()]
         return Gate(push_order(changes, self.specs))
 
@@ -318,18 +397,120 @@ class Replica:
         """The replica's side of VERIFY."""
         school = await self.holding(job, "take stock")
         self.watcher.site_stands(school, job)
-        return Standing(school.cursor, digests(school.records), *counts(school))
+        receipt = next((one["jws"] for one in reversed(school.statements) if one["kind"] == "sync"), None)
+        receipt = receipt if job.kind == "recover" else None
+        return Standing(school.cursor, digests(school.records), *counts(school), receipt)
 
     async def complete(
         self, job: Job, *, outcome: str, statement: Mapping[str, Any], jws: str, data: dict[str, Any]
     ) -> None:
         """Both sides were proven equal."""
         school = await self.holding(job, f"complete: {outcome}")
-        school.statements.append(statement)
+        school.stated, school.hashes = {**statement, "jws": jws}, hashes(school.records)
+        school.statements.append(school.stated)
         if job.kind == "restore":
             school.restoring, school.restoring_as_of = False, None
+        if job.kind == "recover":
+            school.recovery, school.aside = None, {}
         self._end(school, job, outcome)
         self.watcher.site_completed(school, job, statement)
+
+    # ── a recover ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def begin_recover(self, job: Job, granted: SessionGranted) -> Recovery:
+        """Set aside what central may have forgotten, or go on."""
+        school = await self.holding(job, f"recover, back to {granted.common}")
+        under_way = school.recovery
+        if under_way is not None and under_way.life == granted.incarnation:
+            return Recovery(under_way.common, under_way.rewound, school.cursor)
+        common = granted.common or 0
+        school.recovery = Recovering(granted.incarnation, common)
+        self.watcher.site_parts(school, common)
+        parted = {k: r.base for k, r in school.records.items() if r.base.version > 0 and r.base.seq > common}
+        if Safeguard.SET_ASIDE_AT_ONCE in self.without:
+            parted = dict(list(parted.items())[:1])
+        for key, base in parted.items():
+            if key not in school.aside or Safeguard.KEPT_FROM_EARLIER in self.without:
+                school.aside[key] = Aside(base)
+                self.watcher.site_set_aside(school, key, base)
+            elif base != school.aside[key].base:
+                self.watcher.site_lets_go(school, key, base)
+        for key, aside in school.aside.items():
+            aside.given, aside.rolled_back = False, key not in parted
+        return Recovery(common, False, school.cursor)
+
+    async def to_roll_back(self, job: Job, number: int) -> list[RecordKey]:
+        """What is still of the history that central has forgotten."""
+        school = await self.holding(job, "look what is to be rolled back")
+        return [RecordKey(*key) for key, aside in sorted(school.aside.items()) if not aside.rolled_back][:number]
+
+    async def roll_back(self, job: Job, rows: Sequence[PageRow], absent: Sequence[RecordKey]) -> None:
+        """The bases are what both histories share."""
+        school = await self.holding(job, f"roll back {len(rows) + len(absent)} records")
+        shared = {(row.entity, row.record_id): _base(row.version, row.seq, row.text) for row in rows}
+        shared |= {(key.entity, key.record_id): Base(0, 0, None) for key in absent}
+        changed = False
+        for key, base in shared.items():
+            school.aside[key].rolled_back = True
+            if key not in school.records:
+                continue
+            held = replace(school.records[key], base=self._of(base))
+            if key[0] in NOT_GIVEN:
+                changed |= held.data != base.fields
+                held = replace(held, data=base.fields, sent=None, conflict=None)
+            school.records[key] = held
+        school.revision += changed
+
+    async def rewound(self, job: Job, granted: SessionGranted, common: int) -> int:
+        """Central's lineage, and the cursor."""
+        school = await self.holding(job, f"rewind to {common}")
+        assert school.recovery is not None
+        school.recovery.rewound = True
+        school.lineage = [entry.model_dump() for entry in granted.lineage]
+        if Safeguard.REWINDS_THE_CURSOR not in self.without:
+            school.cursor = min(school.settled, common)
+        school.settled = min(school.settled, common)
+        school.highest_seq = common
+        return school.cursor
+
+    async def to_give(self, job: Job, number: int, *, mark: tuple[str, int] | None = None) -> list[GivenRecord]:
+        """What central has not answered about."""
+        school = await self.holding(job, "look what is to be given back")
+        left = [(a.base.seq, k, a.base) for k, a in school.aside.items() if not a.given and k[0] not in NOT_GIVEN]
+        if left and mark:
+            school.marks[mark[0]] = mark[1]
+            self.watcher.site_gives(school, mark)
+        return [GivenRecord(*key, base.version, _text(base)) for _, key, base in sorted(left, key=_by_seq)[:number]]
+
+    async def absorb_answers(
+        self, job: Job, given: Sequence[GivenRecord], verdicts: Sequence[RecordVerdict], head_seq: int
+    ) -> None:
+        """Take in what central made of them."""
+        school = await self.holding(job, f"absorb {len(verdicts)} answers")
+        refusals = dict(school.refusals)
+        changed = False
+        for one, verdict in zip(given, verdicts, strict=True):
+            key = (one.entity, one.record_id)
+            before = school.records.get(key, self.nothing)
+            absorbed = self._answered(before, one, verdict)
+            self.write(school, key, absorbed.record)
+            school.overruled += [(key, what.field, what.mine, what.theirs) for what in absorbed.overruled]
+            self.watcher.site_absorbed(school, key, before, absorbed.record.base, absorbed)
+            school.aside[key].given = True
+            if verdict.carries:
+                self.watcher.site_not_taken(school, key, school.aside[key].base, before, verdict.seq)
+            changed |= absorbed.changed_data
+        school.highest_seq = max(school.highest_seq, head_seq)
+        school.revision += changed or school.refusals != refusals
+
+    def _answered(self, before: Replicated, given: GivenRecord, verdict: RecordVerdict) -> Any:
+        if Safeguard.CONFLICT_WHOEVER_OWNS in self.without and verdict.carries:
+            theirs = self._of(_base(verdict.version, verdict.seq, verdict.text))
+            return self.core.absorb(before, theirs, self.specs.get(given.entity))
+        return answered(before, given, verdict, self.specs.get(given.entity))
+
+    def _of(self, base: Base) -> Base:
+        return self.core.Base(base.version, base.seq, base.fields)  # type: ignore[no-any-return]
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -363,6 +544,28 @@ def digests(records: Mapping[Key, Replicated]) -> dict[str, tuple[int, bytes]]:
             text = None if record.base.fields is None else canonical.encode(record.base.fields)
             hashes.setdefault(key[0], []).append(digest.row_hash(*key, record.base.version, text))
     return {name: (len(found), digest.entity_digest(found)) for name, found in hashes.items()}
+
+
+def hashes(records: Mapping[Key, Replicated]) -> dict[str, bytes]:
+    """The row hashes of every entity, as a statement is proven by them."""
+    found: dict[str, bytes] = {}
+    for key, record in sorted(records.items()):
+        if record.base.version > 0:
+            hashed = digest.row_hash(*key, record.base.version, _text(record.base))
+            found[key[0]] = found.get(key[0], b"") + hashed
+    return found
+
+
+def _base(version: int, seq: int, text: str | None) -> Base:
+    return Base(version, seq, None if text is None else canonical.decode(text))
+
+
+def _text(base: Base) -> str | None:
+    return None if base.fields is None else canonical.encode(base.fields)
+
+
+def _by_seq(one: tuple[int, Key, Base]) -> tuple[int, Key]:
+    return one[:2]
 
 
 def counts(school: School) -> tuple[int, int, int]:

@@ -71,6 +71,8 @@ SELDOM = (
     "merged", "unchanged", "conflict", "refused", "locked", "overruled", "session.behind.v1", "SYN-05", "SYN-06",
     "woke up: LeaseLost", "woke up: went on", "restore crashed", "sync Stale", "sync refused SYN-01",
     "sync refused SYN-12", "restore refused SYN-16", "sync must wait for the restore",
+    "central put back", "pull must recover first", "sync must wait for the recover", "recover crashed",
+    "recover completed",
 )  # fmt: skip
 """What must come about at least once: answers of central, verdicts, ends of sessions, the state of the site."""
 
@@ -86,6 +88,9 @@ MUTANTS = {
     "a new installation keeps the mark": ("mark_incarnation = NULL, mark_session = NULL", "nama = nama"),
     "what is not pending keeps its refusal": ("refusal IS NOT NULL AND NOT pending", "false"),
     "a page is put over what was typed": ("(NOT r.pending AND NOT r.is_sent AND", "(NOT r.is_sent AND"),
+    "a recover leaves the cursor where it was": ("cursor = least(settled, :common)", "cursor = cursor"),
+    "a recover sets too little aside": ("AND base_seq > :common", "AND base_seq > :common + 1"),
+    "what was answered is given again": ("is_given = true", "is_given = false"),
     "what is held counts as unsent": ("(WHERE pending AND conflict IS NULL) AS unsent", "(WHERE pending) AS unsent"),
 }
 """Of a statement in services/replica/ or services/central/, what it says, and what it might as easily have said."""

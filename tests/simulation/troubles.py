@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.simulation import site as at_site
-from tests.simulation.books import Memory
+from tests.simulation.books import Kept, Memory
+from tests.simulation.central import School
+from tests.simulation.claims import FollowUp
 from tests.simulation.site import Request
 from tests.simulation.workers import GHOST, Asked
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+
+@dataclass
+class Backup:
+    """Central's database, and what it knew then."""
+
+    schools: dict[str, School]
+    books: dict[str, Kept]
+    claims: list[FollowUp]
 
 
 class Troubles:
@@ -21,6 +33,7 @@ class Troubles:
         self.world = world
         self.rng = world.rng
         self.copies: dict[str, tuple[at_site.School, Memory]] = {}
+        self.backups: list[Backup] = []
         self.registered: dict[str, str] = {}
         self.moves: dict[str, Callable[[str], None]] = {
             "answer gets lost": self.lose_answer,
@@ -37,6 +50,8 @@ class Troubles:
             "school is reinstalled": self.reinstall,
             "restore is asked for": self.ask_restore,
             "central is busy": self.be_busy,
+            "central is backed up": self.back_up,
+            "central is put back": self.put_central_back,
             "ghost walks": self.walk,
         }
 
@@ -138,6 +153,7 @@ class Troubles:
             ghost = self.world.replica.schools[npsn + GHOST] = school.copy()
             ghost.npsn, ghost.holder, ghost.requests, ghost.restoring = npsn + GHOST, None, [], False
         school.take_over(self.registered.pop(npsn))
+        self.world.ledger.books[npsn].install_id = school.install_id
         self.world.say(f"{npsn} takes the new installation over")
         self.ask_restore(npsn)
 
@@ -149,6 +165,23 @@ class Troubles:
             listed = tuple(school.in_hand())
             name = f"restore-{self.world.numbers}"
             school.requests.insert(0, Request(name, "restore", revision=school.revision, listed=listed))
+
+    def back_up(self, _npsn: str) -> None:
+        """Central's database is copied."""
+        world = self.world
+        open_claims = [FollowUp(one.nik) for one in world.claims.open]
+        self.backups = [*self.backups[-2:], Backup(world.central.back_up(), world.ledger.back_up(), open_claims)]
+        world.say("central is backed up")
+
+    def put_central_back(self, _npsn: str) -> None:
+        """Central's database is what it was at one of the backups, not always the latest."""
+        if not self.backups:
+            return
+        kept = self.rng.choice(self.backups)
+        self.world.central.put_back(kept.schools)
+        self.world.claims.open = [FollowUp(one.nik) for one in kept.claims]
+        self.world.say(f"central is put back: {self.world.central.life} begins")
+        self.world.ledger.central_put_back(kept.books, self.world.central.schools)
 
     def be_busy(self, _npsn: str) -> None:
         """Central has as many sessions as it wants."""

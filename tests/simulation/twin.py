@@ -10,15 +10,17 @@ import asyncio
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
-from services.central import registry
+from services.central import lives, registry
 from services.central.administration import add_school
 from services.database import Database
 from services.entities import SPECS, Fields
 from services.errors import CentralAway
 from services.intake import Accounts
-from services.link.session import Failed, Refused, Session, Stale
+from services.link.repair import proof_of
+from services.link.session import Failed, RecoverFirst, Refused, Session, Stale
 from services.messages import (
     DecidedConflict,
     FieldsChange,
@@ -27,7 +29,9 @@ from services.messages import (
     OfficerChangeAccepted,
     SchoolRegister,
     SchoolRegistered,
+    SessionEqual,
 )
+from services.problems import problem
 from services.puller.session import pull
 from services.replica import changes, registration, sessions
 from services.replica.asking import Wanted
@@ -40,12 +44,20 @@ from tests.central.desk import KEYS, Desk, expect
 from tests.simulation import central as at_central
 from tests.simulation import site as at_site
 from tests.simulation.comparing import alike, compare_central, compare_site, outcomes, same
-from tests.simulation.doubles import Crash, Line, Plan, Restoring, Step, Stores, taken_by_both
+from tests.simulation.doubles import Crash, Line, Plan, Recovering, Restoring, Step, Stores, taken_by_both
 from tests.simulation.entities import Key
 from tests.simulation.judging import broken_records, invalid_at_central
-from tests.simulation.workers import _diverged, _mended, restore_over
+from tests.simulation.workers import _diverged, _mended, recover_over, restore_over
 
 SITE = "situs"
+CENTRALS = (
+    "school", "record", "history", "last_batch", "statement", "claim", "follow_up", "proof", "proof_part", "given_back"
+)  # fmt: skip
+"""What a backup of central's has."""
+WRITTEN = """
+    SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+    WHERE table_schema = 'public' AND table_name = :table AND is_generated = 'NEVER'
+"""
 Said = tuple[str, str, str, Message]
 """A request: the kind of its session, its verb, its id."""
 
@@ -63,9 +75,11 @@ class Twin:
     site: at_site.Replica
     seen: Counter[str]
     requests: int = 0
+    signed: dict[str, str] = field(default_factory=dict)
     said: list[Said] = field(default_factory=list)
     opened: list[Said] = field(default_factory=list)
     asleep: list[tuple[Step, Step]] = field(default_factory=list)
+    backups: list[tuple[dict[str, str], dict[str, at_central.School]]] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -165,6 +179,34 @@ class Twin:
         await self.compare_site()
         await self.compare_central()
 
+    async def backs_up(self) -> None:
+        """Central's database is copied."""
+        async with self.desk.database.transaction() as transaction:
+            rows = {
+                table: await transaction.value(f"SELECT coalesce(json_agg(t), '[]')::text FROM {table} t")
+                for table in CENTRALS
+            }
+        self.backups.append((rows, self.central.back_up()))
+
+    async def puts_central_back(self, nth: int) -> None:
+        """Central's database is what it was, and a new life of it begins."""
+        if not self.backups:
+            return
+        rows, image = self.backups[nth % len(self.backups)]
+        async with self.desk.database.transaction() as transaction:
+            for table, kept in rows.items():
+                names = await transaction.value(WRITTEN, table=table)
+                given = f"json_populate_recordset(NULL::public.{table}, :rows)"
+                await transaction.run(f"DELETE FROM {table}")
+                await transaction.run(
+                    f"INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {given}", rows=kept
+                )
+        life = (await lives.restored(self.desk.database)).incarnation
+        self.central.put_back(image, life)
+        self.said = []  # of another life: what they say of each other, only the real one knows
+        self.seen["central put back"] += 1
+        await self.compare_central()
+
     async def _register(self) -> tuple[str, int]:
         answer = expect(
             await self.desk.ask("situs-sync", "register", SchoolRegister(code=self.desk.code)), SchoolRegistered
@@ -176,11 +218,11 @@ class Twin:
     async def session(self, kind: str, plan: Plan) -> str:
         """A session over both, with all that the plan says; how it ended."""
         requests = self.replica.requests
-        await requests.ask(self._wanted(kind, revision=self.here.revision if kind == "restore" else None))
+        if kind != "recover":
+            await requests.ask(self._wanted(kind, revision=self.here.revision if kind == "restore" else None))
         job = await requests.take(kind, "worker")
         if job is None:
-            assert self.here.restoring
-            return "must wait for the restore"
+            return "must wait for the restore" if self.here.restoring else "must wait for the recover"
         request = at_site.Request(job.id, kind, revision=job.revision)
         self.here.requests.append(request)
         image = self.site.take(NPSN, request, "worker")
@@ -201,7 +243,12 @@ class Twin:
     async def _conclude(self, session: Session, kind: str, image: Job) -> str:
         replica = session.replica
         try:
-            run = {"sync": sync, "pull": pull, "restore": restore_over(Restoring)}[kind]
+            run = {
+                "sync": sync,
+                "pull": pull,
+                "restore": restore_over(Restoring),
+                "recover": recover_over(Recovering(), self._proof_of),
+            }[kind]
             await run(session)
         except Crash:
             return "crashed"
@@ -209,6 +256,10 @@ class Twin:
             self.plan = Plan()
             await replica.end(session.job, "refused", refused.problem, {})
             return f"refused {refused.problem.code}"
+        except RecoverFirst:
+            await self.replica.requests.recover_first(session.job, seconds=0, told=problem("SYN-14"))
+            await self.site.wait(image)
+            return "must recover first"
         except (Stale, CentralAway) as error:
             await self.replica.requests.wait(session.job, seconds=0)
             await self.site.wait(image)
@@ -217,19 +268,33 @@ class Twin:
             raise AssertionError(f"{failed.problem.code} {failed.problem.text_en}") from failed
         return "completed"
 
+    async def _proof_of(self, session: Session) -> Any:
+        """Of the real store; the image's must be the same."""
+        real = await proof_of(cast(Any, SimpleNamespace(replica=self.replica, job=session.job, keys=KEYS.public)))
+        here = self.here
+        same("the proof", real and real.hashes, here.hashes if here.stated else None)
+        return real
+
     def _wanted(self, kind: str, *, revision: int | None) -> Wanted:
         self.requests += 1
         return Wanted(NPSN, kind, "/uji", f"{kind}-{self.requests}", "kepala", revision=revision)
 
     async def ask(self, kind: str, verb: str, message: Message, id: str) -> Message:
         """A request to both centrals; the real one's answer."""
-        sender = "sync" if kind == "sync" else "pull"
+        sender = "sync" if kind in ("sync", "recover") else "pull"
         answer = await self.desk.ask(f"{SITE}-{sender}", verb, message, id=id)
-        image = self.central.receive(sender, NPSN, id, message)
+        image = self.central.receive(sender, NPSN, id, self._as_the_image_signs(message))
+        if isinstance(answer, SessionEqual) and isinstance(image, SessionEqual):
+            self.signed[answer.jws] = image.jws
         same(f"the answer to {verb.upper()}", alike(answer), alike(image))
         self.seen.update(outcomes(answer))
         await self.compare_central()
         return answer
+
+    def _as_the_image_signs(self, message: Message) -> Message:
+        """The same request with the image's signature in place of the real one."""
+        names = [name for name in ("proof", "receipt", "statement") if isinstance(getattr(message, name, None), str)]
+        return message.model_copy(update={name: self.signed.get(getattr(message, name), "") for name in names})
 
     def remember(self, *said: *Said) -> None:
         """A request comes to central."""

@@ -15,14 +15,17 @@ from types import FunctionType
 from typing import Any, cast
 
 from services.errors import CentralAway
-from services.link.session import Failed, Progress, Refused, Session, Stale, Waiting
+from services.link.session import Failed, Progress, RecoverFirst, Refused, Session, Stale, Waiting
 from services.link.workers import MOST_REPLACED
-from services.messages import Message, SessionGranted
+from services.messages import Message, SessionEqual, SessionGranted
 from services.problems import problem
 from services.puller import restore as restoring
 from services.puller.session import pull
+from services.replica.mending import Proof
+from services.replica.recovering import Recovery
 from services.replica.requests import Job, LeaseLost
 from services.replica.restoring import ListMoved
+from services.syncer import recover as recovering
 from services.syncer.session import sync
 from tests.simulation.central import Central
 from tests.simulation.loop import Loop
@@ -92,12 +95,45 @@ class _Restoring:
         return await replica.begin_restore(job, granted)
 
 
+class _Recovering:
+    """`services.replica.recovering`, of the store in memory."""
+
+    @staticmethod
+    async def begin(replica: Replica, job: Job, granted: SessionGranted) -> Recovery:
+        """Set aside, or go on."""
+        return await replica.begin_recover(job, granted)
+
+    to_roll_back = staticmethod(Replica.to_roll_back)
+    roll_back = staticmethod(Replica.roll_back)
+    rewound = staticmethod(Replica.rewound)
+    to_give = staticmethod(Replica.to_give)
+    absorb_answers = staticmethod(Replica.absorb_answers)
+
+
+async def _proof_of(session: Session) -> Proof | None:
+    """`services.link.repair.proof_of`, of the store in memory."""
+    replica: Any = session.replica
+    school = await replica.holding(session.job, "read what it can prove")
+    return Proof(school.stated["jws"], school.stated, dict(school.hashes)) if school.stated else None
+
+
 def restore_over(store: Any) -> Callable[[Session], Awaitable[None]]:
     """The real restore, with `store` in place of `services.replica.restoring`."""
     return FunctionType(restoring.restore.__code__, {**vars(restoring), "restoring": store})
 
 
+def recover_over(store: Any, proof_of: Any) -> Callable[[Session], Awaitable[None]]:
+    """The real recover, with `store` in place of `services.replica.recovering`."""
+    names = {**vars(recovering), "recovering": store, "proof_of": proof_of}
+    for name, one in vars(recovering).items():
+        if isinstance(one, FunctionType) and one.__module__ == recovering.__name__:
+            names[name] = FunctionType(one.__code__, names, name, one.__defaults__)
+            names[name].__kwdefaults__ = one.__kwdefaults__
+    return cast(Callable[[Session], Awaitable[None]], names["recover"])
+
+
 restore = restore_over(_Restoring)
+recover = recover_over(_Recovering, _proof_of)
 """On the store in memory."""
 
 
@@ -108,6 +144,7 @@ class Runs:
     sync: Callable[[Session], Awaitable[None]] = sync
     pull: Callable[[Session], Awaitable[None]] = pull
     restore: Callable[[Session], Awaitable[None]] = restore
+    recover: Callable[[Session], Awaitable[None]] = recover
 
 
 class Workers:
@@ -165,9 +202,11 @@ class Workers:
         if not keep:
             self.requests.remove(asked)
         job = asked.worker.job
-        sender = "sync" if job.kind == "sync" else "pull"  # the puller restores, too
+        sender = "sync" if job.kind in ("sync", "recover") else "pull"  # the puller restores, too
         npsn = job.npsn.removesuffix(GHOST)
         answer = self.central.receive(sender, npsn, asked.id, asked.message)
+        if isinstance(answer, SessionEqual):
+            answer = answer.model_copy(update={"statement": {**answer.statement, "npsn": job.npsn}})  # a ghost's name
         self.say(f"central: {asked} {asked.id} → {type(answer).__name__}{' (and again later)' if keep else ''}")
         self.answers.append((asked, answer))
 
@@ -223,7 +262,7 @@ class Workers:
             diverged=_diverged,
             mended=_mended,
         )
-        run = {"sync": self.runs.sync, "pull": self.runs.pull, "restore": self.runs.restore}[job.kind]
+        run = getattr(self.runs, job.kind)
         try:
             try:
                 await run(session)
@@ -236,6 +275,8 @@ class Workers:
                     await replica.end(job, "failed", problem("SYN-22"), {})
                 else:
                     await replica.wait(job, replaced=True)
+            except RecoverFirst:
+                await replica.recover_first(job)
             except (CentralAway, Waiting):
                 await replica.wait(job)
         except LeaseLost:

@@ -65,6 +65,8 @@ MOVES: Mapping[str, tuple[int, ...]] = {
     "school is reinstalled": (1, 2),
     "restore is asked for": (0, 1),
     "central is busy": (0, 0, 1),
+    "central is backed up": (1, 2),
+    "central is put back": (1, 2),
     "ghost walks": (1,),
 }
 """What may happen next, and the weights of which a seed takes one each: no two seeds are mixed alike."""
@@ -83,6 +85,7 @@ class Theme:
 THEMES = (
     Theme(0.2, ("copy is made", "copy is put back")),
     Theme(0.2, ("school is reinstalled", "restore is asked for", "ghost walks")),
+    Theme(0.3, ("central is backed up", "central is put back")),
 )
 
 
@@ -174,6 +177,8 @@ class World(at_central.Listener, at_site.Watcher):
         if school.restoring and not any(request.kind == "restore" for request in school.open_requests):
             self.troubles.ask_restore(npsn)
         waiting = [r for r in school.open_requests if not school.restoring or r.kind == "restore"]
+        if any(request.kind == "recover" for request in waiting):
+            waiting = [request for request in waiting if request.kind in ("recover", "restore")]
         if waiting:
             kinds = {request.kind: request for request in reversed(waiting)}  # each kind has workers of its own
             self.workers.start(self.replica, npsn, self.rng.choice(list(kinds.values())))
@@ -244,6 +249,9 @@ class World(at_central.Listener, at_site.Watcher):
         if last.outcome == "refused" and last.reason == "SYN-05":
             self.troubles.ask_restore(npsn)
             self._end_requests(npsn)
+        elif last.outcome == "refused" and last.reason == "SYN-06":
+            self.troubles.reinstall(npsn)
+            self._end_requests(npsn)
 
     def _end_requests(self, npsn: str) -> None:
         """Every request of a school comes to its end."""
@@ -257,6 +265,9 @@ class World(at_central.Listener, at_site.Watcher):
                 worker.asleep = worker.asleep or (worker.job.npsn == npsn and not worker.done)
             self.begin(npsn)
             self.finish(self.workers.workers[-1])
+            if school.restoring and npsn in self.schools and school.install_id != self.central.schools[npsn].install_id:
+                self.troubles.reinstall(npsn)  # central has forgotten that it was registered
+                self.troubles.reinstall(npsn)
         raise Broken(f"requests that never end: {school.open_requests}")
 
     def finish(self, worker: Worker) -> None:
@@ -294,13 +305,14 @@ class World(at_central.Listener, at_site.Watcher):
             last is not None
             and (last.kind, last.outcome) == ("sync", "completed")
             and not school.restoring
+            and school.lineage[-1]["incarnation"] == self.central.life
             and not any(r.pending or r.sent or r.conflict for r in school.records.values())
             and school.cursor == self.central.schools[npsn].head
         )
 
     def _check(self, npsn: str) -> None:
         school, there = self.replica.schools[npsn], self.central.schools[npsn]
-        held = {key: (r.base.version, r.base.fields, r.data) for key, r in school.records.items()}
+        held = {key: (r.base.version, r.base.fields, r.data) for key, r in school.records.items() if not r.gone}
         wanted = {key: (v[-1].version, v[-1].fields, v[-1].fields) for key, v in there.records.items()}
         if held != wanted:
             raise Broken(f"the site has {held}, central {wanted}")
@@ -314,7 +326,7 @@ class World(at_central.Listener, at_site.Watcher):
     # ── what the two sides tell ──────────────────────────────────────────────────────────────────────────────────────
 
     def central_wrote(self, school: at_central.School, before: Version | None, now: Version) -> None:
-        whose = "a push" if now.session else "central"
+        whose = "a recover" if now.recovered else "a push" if now.session else "central"
         self.say(f"central: {whose} writes {_of(now.key)} version {now.version}, seq {now.seq}: {shown(now.fields)}")
         self.ledger.central_wrote(school, before, now)
         self.claims.noticed(before, now)
@@ -341,8 +353,10 @@ class World(at_central.Listener, at_site.Watcher):
     def site_cleared(self, school: at_site.School, key: Key, record: Replicated) -> None:
         self.ledger.site_cleared(school, key, record)
 
-    def site_gated(self, school: at_site.School, job: Any, session: int, passed: Mapping[Key, Replicated]) -> None:
-        self.say(f"site: the gate of session {session} lets pass {[_of(key) for key in passed]}")
+    def site_gated(
+        self, school: at_site.School, job: Any, session: tuple[str, int], passed: Mapping[Key, Replicated]
+    ) -> None:
+        self.say(f"site: the gate of session {session[1]} lets pass {[_of(key) for key in passed]}")
         self.ledger.site_gated(school, job, session, passed)
 
     def site_stands(self, school: at_site.School, job: Any) -> None:
@@ -351,6 +365,30 @@ class World(at_central.Listener, at_site.Watcher):
     def site_wiped(self, school: at_site.School, listed: Sequence[Key]) -> None:
         self.say(f"site: {school.npsn} is wiped")
         self.ledger.site_wiped(school, listed)
+
+    def site_parts(self, school: at_site.School, common: int) -> None:
+        self.ledger.site_parts(school, common)
+
+    def site_set_aside(self, school: at_site.School, key: Key, base: Any) -> None:
+        self.say(f"site: sets {_of(key)} version {base.version} aside: {shown(base.fields)}")
+        self.ledger.site_set_aside(school, key, base)
+
+    def site_lets_go(self, school: at_site.School, key: Key, base: Any) -> None:
+        self.ledger.site_lets_go(school, key, base)
+
+    def site_gives(self, school: at_site.School, session: tuple[str, int]) -> None:
+        self.ledger.site_gives(school, session)
+
+    def central_took_back(self, school: at_central.School, session: int) -> None:
+        self.ledger.central_took_back(school, session)
+
+    def site_not_taken(self, school: at_site.School, key: Key, aside: Any, before: Replicated, seq: int) -> None:
+        self.say(f"site: {_of(key)} version {aside.version} is not taken back")
+        self.ledger.site_not_taken(school, key, aside, before, seq)
+
+    def central_knows_again(self, school: at_central.School, install_id: str) -> None:
+        self.say(f"central: {install_id} takes its place again")
+        self.ledger.central_knows_again(school, install_id)
 
     def site_refused(self, school: at_site.School, code: str) -> None:
         self.ledger.site_refused(school, code)
