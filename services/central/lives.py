@@ -69,7 +69,7 @@ async def present(transaction: Transaction) -> Begun:
 
 async def _begin(transaction: Transaction, why: str, *, anyway: bool = False) -> str:
     """One of those who find it out at once begins it."""
-    await transaction.run("LOCK TABLE incarnation IN SHARE ROW EXCLUSIVE MODE")
+    await transaction.run("SELECT pg_advisory_xact_lock(hashtext('selaras: a life begins'))")
     now = await transaction.value(
         f"SELECT incarnation FROM incarnation WHERE is_current AND identity IS NOT DISTINCT FROM {IDENTITY}"  # noqa: S608
     )

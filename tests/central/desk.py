@@ -23,9 +23,9 @@ from services.entities import Fields, natural_key
 from services.errors import BrokerAway
 from services.intake import Accounts
 from services.messages import (
-    LineageEntry,
     PROTOCOL_VERSION,
     Kind,
+    LineageEntry,
     Message,
     OfficerChange,
     OfficerChangeAccepted,
@@ -111,7 +111,7 @@ class Heard:
 @dataclass
 class Desk:
     """Central at one database. `heard` has all it published; `gone`: reply queues that are no longer there;
-    `marks`: those of a replica that gates what it pushes; `lineage`: what it was granted last.
+    `marks`: those of a replica that gates what it pushes; `lineage`: central's, as it was granted last.
     """
 
     database: Database
@@ -137,6 +137,7 @@ class Desk:
         desk.code = await add_school(database, NPSN, baseline(students))
         answer = await desk.ask("situs-sync", "register", SchoolRegister(code=desk.code))
         desk.install_id = expect(answer, SchoolRegistered).install_id
+        desk.lineage = (await desk.head()).lineage
         return desk
 
     def __post_init__(self) -> None:

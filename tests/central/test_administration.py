@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.central import administration, registry
+from services.central import administration, lives, registry
 from services.central.administration import Refused, add_school, describe, new_registration_code
 from services.central.gauges import Gauges
 from services.central.identifiers import code_hash, is_record_id, new_code, uuid7
-from services.central import lives
 from services.database import Database
 from services.intake import Quarantine
 from services.messages import SchoolRegister, SessionRefusal

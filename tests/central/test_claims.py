@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.central import claims
+from services.central import claims, lives
 from services.central.administration import add_school
 from services.central.claims import Claim, Moved
-from services.central import lives
 from services.database import Database
 from services.entities import Fields
 from services.exchange import canonical

@@ -16,11 +16,13 @@ from rich.console import Console
 
 from bench import filling
 from bench.ours import connected
+from services.central import aftermath, recovering
 from services.central import app as central
 from services.central import history as central_history
 from services.database import Database
 from services.demo.stage import Stage
 from services.embedded.stack import SERVICES, Stack, stack
+from services.messages import GivenRecord
 from services.puller import app as puller
 from services.replica import history, receipts
 from services.settings import load
@@ -54,6 +56,8 @@ WHOLE: Mapping[str, str] = {
     "SELECT npsn FROM school ORDER BY npsn": f"{OPS}: an audit",
     "WHEN CAST(:npsn AS text) IS NULL THEN outcome = 'failed'": f"{OPS}: status --failed",
     "greatest(last_sync_at, last_pull_at) DESC LIMIT 1": f"{OPS}: config check",
+    "FROM statement WHERE incarnation = :life GROUP BY npsn": f"{OPS}: what came back after a restore",
+    "AND NOT EXISTS (SELECT 1 FROM statement t WHERE t.npsn = s.npsn AND t.incarnation": f"{OPS}: who did not",
     "SELECT jws FROM statement WHERE jws <> '' LIMIT 1": f"{OPS}: config check; the first signed one that it meets",
 }
 """What may read a whole table, by a piece of it, and why: no part of a session, nor of an operator's event."""
@@ -122,6 +126,10 @@ async def _looks(stage: Stage, npsn: str) -> None:
     await receipts.find(stage.replica, npsn, 1)
     async with stage.registry.transaction() as transaction:
         await central_history.as_of(transaction, npsn, 1)
+        await recovering._held(transaction, npsn, [GivenRecord("sekolah", "x", 1, None)])
+    await aftermath.report(stage.registry)
+    for which in (npsn, None):
+        await aftermath.listed(stage.registry, which)
 
 
 async def _explain(running: Stack, side: Side, npsn: str, found: Found) -> None:

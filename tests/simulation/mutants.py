@@ -13,6 +13,7 @@ from services.exchange import absorb
 from services.link.session import Session
 from services.syncer.push import push
 from services.syncer.session import _complete, _passes
+from tests.simulation.__main__ import kept_seeds
 from tests.simulation.safeguards import IN_ABSORB, Safeguard
 from tests.simulation.workers import Runs
 from tests.simulation.world import World
@@ -35,8 +36,8 @@ class Mutant:
     runs: Runs = field(default_factory=Runs)
 
     def live(self, seeds: int) -> None:
-        """Run these worlds until one breaks. Raises Broken."""
-        for seed in range(seeds):
+        """Run these worlds, those that broke before first, until one breaks. Raises Broken."""
+        for seed in [*kept_seeds(), *range(seeds)]:
             World(seed, without=self.without, core=self.core, runs=self.runs).run()
 
 

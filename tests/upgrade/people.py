@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
 
-from services.central import administration
 from services.cli.client import Client
 from services.demo.stage import End, Stage
 from services.demo.synthetic import jsonl, synthetic_school
@@ -27,12 +27,13 @@ async def people_at(system: System) -> AsyncIterator[Stage]:
         await stage.close()
 
 
-async def a_school(stage: Stage, npsn: str, pupils: int = 12) -> School:
+async def a_school(system: System, stage: Stage, npsn: str, pupils: int = 12) -> School:
     """A school with its baseline, in sync; whatever a test types is a change."""
     data = synthetic_school(7, npsn=npsn, today=date.today(), pupils=pupils, classes=6, teachers=8)  # noqa: DTZ011
     for pupil in data["peserta_didik"].values():
         pupil |= {"anak_keberapa": 1, "rt": 1}
-    await stage.register(npsn, await administration.add_school(stage.registry, npsn, jsonl(data)))
+    baseline = "".join(line + "\n" for line in jsonl(data))
+    await stage.register(npsn, await asyncio.to_thread(system.add_school, npsn, baseline))
     async with stage.at(npsn) as client:
         completed(await stage.session(client, "pull", "operator"))
     return School(npsn, data)

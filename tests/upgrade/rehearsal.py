@@ -90,7 +90,7 @@ async def rehearse(system: System, records: int, say: Callable[[str], None] = la
     figures = Figures()
     system.old(*SERVICES)
     async with people_at(system) as stage:
-        schools = [await a_school(stage, new_npsn()) for _ in range(SCHOOLS)]
+        schools = [await a_school(system, stage, new_npsn()) for _ in range(SCHOOLS)]
         for side in SIDES:
             began = time.monotonic()
             figures.records[side] = await _fill(system, side, schools[0].npsn, records)

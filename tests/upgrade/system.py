@@ -91,6 +91,16 @@ class System:
             SELARAS_CENTRAL_DATABASE_URL=self.addresses.central_database,
         )
 
+    def add_school(self, npsn: str, baseline: str) -> str:
+        """The release before adds a school to its registry, or to this release's; its registration code."""
+        file = self.run_dir / f"{npsn}.jsonl"
+        file.write_text(baseline, encoding="utf-8")
+        added = self.release_before.run(
+            "officer", "school", "add", npsn, "--baseline", str(file), "--json",
+            SELARAS_CENTRAL_DATABASE_URL=self.addresses.central_database,
+        )  # fmt: skip
+        return str(json.loads(added)["code"])
+
     def old_topology(self) -> None:
         """The exchanges, queues and permissions of the release before."""
         self._load(json.loads(self.release_before.python_says("-c", _DEFINITIONS, self.name, PASSWORD)))

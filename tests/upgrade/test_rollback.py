@@ -79,7 +79,7 @@ async def test_backups_of_both_sides_are_put_back_together_and_one_alone_is_noti
 async def updated_and_used(system: System, stage: Stage, npsn: str, *, backups: Path | None = None) -> School:
     """backup → update → use: a school whose two edits were typed before the backup, and two more after the update."""
     system.old("validator", "puller", "central")
-    school = await a_school(stage, npsn)
+    school = await a_school(system, stage, npsn)
     async with stage.at(npsn) as client:
         await type_in(stage, client, school, 2)
     await asyncio.to_thread(system.stack.stop_all)

@@ -26,7 +26,7 @@ async def test_central_is_replaced_in_the_middle_of_a_sync_and_then_the_sites_se
 ) -> None:
     system.old(*SERVICES, SELARAS_BATCH_RECORDS="1")
     async with people_at(system) as stage, stage.at(npsn) as client:
-        school = await a_school(stage, npsn, PUPILS)
+        school = await a_school(system, stage, npsn, PUPILS)
         await type_in(stage, client, school, 2, PUPILS)
         request = await stage.ask(client, "sync", "principal")
         await stage.first_progress(client, request)
@@ -55,7 +55,7 @@ async def test_a_site_that_is_updated_before_central_works_on_and_only_what_cent
 ) -> None:
     system.old(*SERVICES)
     async with people_at(system) as stage, stage.at(npsn) as client:
-        school = await a_school(stage, npsn)
+        school = await a_school(system, stage, npsn)
         await goes_both_ways(stage, client, school, 2)
         await asyncio.to_thread(system.migrate, "site")
         await system.new_topology_of_the_site()
@@ -91,7 +91,7 @@ async def test_what_either_release_publishes_either_takes_and_two_syncers_share_
     await asyncio.to_thread(system.old, "validator", "syncer", "puller")
     await asyncio.to_thread(system.new, "central")
     async with people_at(system) as stage:
-        schools = [await a_school(stage, new_npsn()) for _ in range(4)]
+        schools = [await a_school(system, stage, new_npsn()) for _ in range(4)]
         first = schools[0]
 
         async def published_by_both(values: tuple[int, int], taken_by: Stack) -> None:
