@@ -356,8 +356,12 @@ async def _verify(
     counters.checked("past_as_stated", as_stated)
     if not as_stated:
         log.error("both sides are equal, and not what was signed before", extra={"npsn": school.npsn})
-    statement = await receipts.issue(transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION)
-    await schools.completed(transaction, school, as_synced=_as_synced(school, asked, roots.root, keys))
+    as_synced = _as_synced(school, asked, roots.root, keys)
+    confirms = as_synced or school.session_kind == "sync"
+    statement = await receipts.issue(
+        transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION, confirms=confirms
+    )
+    await schools.completed(transaction, school, as_synced=as_synced)
     return SessionEqual(statement=statement.body, jws=statement.jws)
 
 
