@@ -79,6 +79,11 @@ COMMANDS = (
         "Write a synthetic school as a baseline (JSONL), to try things with: nobody in it is real.",
     ),
     Later("officer", "officer:app", "Central's officers: schools, and changes to their records."),
+    Later(
+        "snapshot",
+        "cutoff:snapshot",
+        "The cut-off: all schools as readers saw them at the end of a day, as JSONL that shows whether it is whole.",
+    ),
     Later("receipt", "proof:receipt", "Receipts (bukti sinkron): export, and check anywhere."),
     Later("keys", "proof:keys", "The keys that central signs with."),
     Later("site", "site:app", "Sites that sync with this central."),

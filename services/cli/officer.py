@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from services import topology
 from services.central import administration, judging, registry
-from services.cli import checks, files, show
+from services.cli import checks, files, past, show
 from services.cli.arguments import LARGEST, AsJson, By, Entity, Npsn, RecordId, Wait
 from services.cli.client import at_central
 from services.cli.outcomes import REFUSED, USAGE, Stop
+from services.cli.registry import at as at_registry
 from services.cli.settings import CommandSettings
 from services.database import Database
 from services.messages import Actor, OfficerChange, OfficerChangeAccepted, OfficerChangeRejected, OfficerChangeSubmitted
-
-T = TypeVar("T")
 
 app = typer.Typer(help="Central's officers: schools, and changes to their records.", no_args_is_help=True)
 school = typer.Typer(help="Schools at central.", no_args_is_help=True)
 app.add_typer(school, name="school")
 app.command("audit")(checks.officer_audit)
+app.command("as-of")(past.as_of)
+app.command("diff")(past.diff)
+app.command("receipt")(past.receipt)
 
 
 @school.command("add")
@@ -41,14 +42,14 @@ def school_add(
     except OSError as error:
         raise Stop(f"{baseline}: {error.strerror}", USAGE) from error
     with lines:
-        code = _at_registry(lambda database: administration.add_school(database, npsn, lines, nama=nama), json)
+        code = at_registry(lambda database: administration.add_school(database, npsn, lines, nama=nama), json)
     _show_code(npsn, code, json)
 
 
 @school.command("code")
 def school_code(npsn: Npsn, json: AsJson = False) -> None:
     """A new registration code; the old one is void."""
-    _show_code(npsn, _at_registry(lambda database: administration.new_registration_code(database, npsn), json), json)
+    _show_code(npsn, at_registry(lambda database: administration.new_registration_code(database, npsn), json), json)
 
 
 @school.command("show")
@@ -61,7 +62,7 @@ def school_show(
     if as_of not in ("confirmed", "head") and not (as_of.isdecimal() and int(as_of) <= LARGEST):
         raise Stop("--as-of takes confirmed, head or a seq.", USAGE)
     when: Any = int(as_of) if as_of.isdecimal() else as_of
-    found = _at_registry(lambda database: administration.describe(database, npsn, when), json)
+    found = at_registry(lambda database: administration.describe(database, npsn, when), json)
     if json:
         show.as_json({**asdict(found), "pulled_not_synced": found.pulled_not_synced})
         return
@@ -96,7 +97,7 @@ def record(npsn: Npsn, entity: Entity, record_id: RecordId) -> None:
         async with database.transaction() as transaction:
             return (await registry.read(transaction, npsn, [(entity, record_id)])).get((entity, record_id))
 
-    stored = _at_registry(read)
+    stored = at_registry(read)
     if stored is None:
         raise Stop(f"Central has no {entity} {record_id} of {npsn}.", REFUSED)
     found = {"version": stored.version, "seq": stored.seq, "fields": stored.fields}
@@ -161,24 +162,6 @@ async def submit(
             if isinstance(event.data, OfficerChangeAccepted | OfficerChangeRejected):
                 return event.data
     raise AssertionError("the events end by an exception")
-
-
-def _at_registry(work: Callable[[Database], Awaitable[T]], json: bool = False) -> T:
-    async def run() -> T:
-        database = Database(CommandSettings().need("central_database_url"), pool=1)
-        try:
-            return await work(database)
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(run())
-    except administration.Refused as refused:
-        if json:
-            show.as_json(refused.problem.model_dump())
-        else:
-            show.problem(refused.problem)
-        raise Stop("", REFUSED) from refused
 
 
 def _show_code(npsn: str, code: str, json: bool) -> None:

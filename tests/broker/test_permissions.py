@@ -120,6 +120,8 @@ async def publish(channel: AbstractChannel, exchange: str, key: str, *, user_id:
         (OFFICER, topology.CHANGES, "change.98000000"),
         (OFFICER, topology.COMMANDS, "sync.98000000"),
         (OFFICER, topology.OFFICERS, "accepted.98000000"),
+        (OFFICER, topology.OFFICERS, "answered.98000000"),
+        (OFFICER, topology.REPLIES, f"{OFFICER}.0"),
         (OFFICER, topology.EVENTS, "accepted.98000000"),
         (OFFICER, topology.CENTRAL, f"{SYNC}.push"),
         (OFFICER, DEFAULT_EXCHANGE, topology.CENTRAL_OFFICERS),
