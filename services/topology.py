@@ -218,7 +218,7 @@ def officer_user(name: str) -> User:
         name,
         configure=f"^{listen}$",
         write=rf"^(selaras\.officers|{listen})$",
-        read=rf"^(selaras\.(officers|replies)|{listen})$",
+        read=rf"^(selaras\.officers|selaras\.replies|{listen})$",
         topics={
             OFFICERS: (r"^(change|history)\..*$", r"^(accepted|rejected)\..*$"),
             REPLIES: ("^$", r"^{username}\.[0-9a-f]+$"),
