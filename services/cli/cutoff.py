@@ -123,4 +123,5 @@ def _progress() -> Iterator[cutoff.Progress]:
     try:
         yield told
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
