@@ -3,8 +3,8 @@
 Everything is kept by seq, so a state is exact once its seq is known. A seq, a session and a receipt name one. A date
 does not: clocks order nothing here. What it means is said in one place, `at`:
 
-- *confirmed* (unless `held` is asked for): what readers saw then, the head of the last receipt that was signed by then,
-  or the baseline;
+- *confirmed* (unless `held` is asked for): the head of the last receipt that was signed by then, or the baseline. That
+  is what readers saw. A receipt that central forgot counts from its own time, once a recover has ended on its root;
 - *held*: the highest seq that was written by then, whether or not any sync had confirmed it.
 
 A database that was put back from a backup has forgotten the time between the two. A date in it can only be answered
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any, Literal
 
@@ -132,13 +132,18 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """The statement that names the state: its session, life, kind, and the time that was signed with it."""
+    """The statement that names the state: its session, life, kind, and the time that was signed with it.
+
+    `confirmed_at`: since when it is confirmed, if it is: the same, or of a recover that of the receipt that it ended
+    on.
+    """
 
     session: int
     incarnation: str
     kind: str
     time: str
     root: str
+    confirmed_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +333,7 @@ _SAID_AT = """(substring(body FROM '"time":"([^"]*)"') COLLATE "C")"""
 """The time that was signed, UTC to the millisecond: texts of one length, which sort as they count, and which no hand
 can make unreadable as it can a timestamp's.
 """
+_CONFIRMED_AT = f"""coalesce(confirmed_at COLLATE "C", CASE WHEN kind = 'sync' THEN {_SAID_AT} END)"""
 
 
 async def at(transaction: Transaction, npsns: Sequence[str], when: datetime, *, held: bool) -> list[Point]:
@@ -339,12 +345,14 @@ async def at(transaction: Transaction, npsns: Sequence[str], when: datetime, *, 
         f"""
         SELECT s.npsn, s.nama, s.added_at, s.head_seq, s.confirmed_seq, s.lineage,
                said.session, said.incarnation, said.kind, said.seq AS said_seq, said.root, said.at AS said_at,
+               said.confirmed_at,
                written.seq AS written_seq, trace.at AS known_until
         FROM unnest(CAST(:npsns AS text[])) AS wanted (npsn)
         JOIN school s USING (npsn)
         LEFT JOIN LATERAL (
-            SELECT session, incarnation, kind, head_seq AS seq, root, {_SAID_AT} AS at FROM statement
-            WHERE NOT :held AND npsn = s.npsn AND coalesce(confirms, kind = 'sync') AND {_SAID_AT} <= :said_by
+            SELECT session, incarnation, kind, head_seq AS seq, root, {_SAID_AT} AS at, {_CONFIRMED_AT} AS confirmed_at
+            FROM statement
+            WHERE NOT :held AND npsn = s.npsn AND {_CONFIRMED_AT} <= :said_by
             ORDER BY ordinal DESC LIMIT 1
         ) AS said ON true
         LEFT JOIN LATERAL (
@@ -376,11 +384,12 @@ async def at(transaction: Transaction, npsns: Sequence[str], when: datetime, *, 
 
 
 def _point(row: Row, when: datetime, life: Row | None, *, held: bool) -> Point:
-    by = None if row.said_seq is None else _by(row, row.said_at)
+    by = None if row.said_seq is None else replace(_by(row, row.said_at), confirmed_at=row.confirmed_at)
     seq = row.written_seq if row.said_seq is None else row.said_seq
     known = row.known_until
     forgotten = None
-    if life is not None and (known is None or known < when):
+    is_back = by is not None and by.kind == "recover"  # with it the school's last receipt of the life before
+    if life is not None and (known is None or known < when) and not is_back:
         forgotten = Forgotten(known, life.begun_at, life.incarnation, life.why or "")
     return Point(_past(row), seq or 0, "held" if held else "confirmed", by, when, forgotten)
 

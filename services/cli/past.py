@@ -210,6 +210,8 @@ def _rows(point: Point) -> Iterator[tuple[str, object]]:
         yield "sampai · up to", moments.clock(point.time)
     if by := point.by:
         yield "menurut · by", f"{by.kind}, sesi · session {by.session}, {by.time}"
+        if by.confirmed_at not in (None, by.time):
+            yield "untuk bukti · for the receipt of", by.confirmed_at
     elif point.time and point.meaning == "confirmed":
         yield "menurut · by", "data awal · the baseline"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -181,7 +182,8 @@ async def test_it_is_found_by_its_root_at_a_seq_of_today(desk: Desk) -> None:
     confirmed = await administration.describe(desk.database, NPSN)
     assert confirmed.seq == 7, "what the receipt confirmed is confirmed again"
     async with desk.database.transaction() as transaction:
-        assert await transaction.value("SELECT confirms FROM statement WHERE kind = 'recover'") is True
+        since = await transaction.value("SELECT confirmed_at FROM statement WHERE kind = 'recover'")
+    assert since == found.statement["time"] < stated.statement["time"], "and since the receipt's own time"
 
 
 async def test_what_was_not_taken_back_is_named(desk: Desk) -> None:
@@ -212,3 +214,30 @@ async def test_a_receipt_that_proves_nothing_is_not_explained(desk: Desk) -> Non
     jws, _, _ = await lost(desk)
     with pytest.raises(Refused, match="PUSAT-15"):
         await explained(desk, jws[:-6] + "AAAAAA")
+
+
+async def test_a_receipt_that_a_recover_ended_on_counts_from_its_own_time(desk: Desk) -> None:
+    """The last day before a cut-off is lost with central's database, and comes back from the schools."""
+    jws, base, common = await lost(desk)
+    signed = datetime.fromisoformat(KEYS.public.verify(jws)["time"])
+    await desk.head()
+
+    async def at(when: datetime, *, held: bool = False) -> moments.Point:
+        async with desk.database.snapshot() as transaction:
+            return await moments.locate(transaction, NPSN, moments.AtTime(when), held=held, keys=lambda: KEYS.public)
+
+    instant = timedelta(milliseconds=1)
+    assert (await at(signed)).seq == common
+    assert (await at(signed)).forgotten is not None
+    session = await recovering(desk)
+    await prove(session, jws, base)
+    await give(session, base, 1, 1, 2, 9)
+    asked = SessionVerify(**session.named, cursor=7, root=await desk.root(), unsent=0, held=0, refused=0, receipt=jws)
+    expect(await desk.ask("situs-sync", "verify", asked), SessionEqual)
+    point = await at(signed)
+    assert (point.seq, point.forgotten) == (7, None)
+    before = await at(signed - instant)
+    assert before.seq == common
+    assert before.forgotten is not None, "there may have been other receipts"
+    held = await at(signed, held=True)
+    assert (held.seq, held.forgotten is None) == (common, False)

@@ -48,11 +48,12 @@ async def moved(desk: Desk, when: datetime, *, written: tuple[int, int] = (0, 0)
             )
         await transaction.run(
             """
-            UPDATE statement SET at = :when, body = regexp_replace(body, '"time":"[^"]*"', :time)
+            UPDATE statement SET at = :when, body = regexp_replace(body, '"time":"[^"]*"', '"time":"' || :time || '"'),
+                confirmed_at = CASE WHEN confirmed_at IS NOT NULL THEN :time END
             WHERE session = :session
             """,
             when=when,
-            time=f'"time":"{when.astimezone(UTC).isoformat(timespec="milliseconds")[:-6]}Z"',
+            time=f"{when.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z",
             session=session,
         )
 
@@ -177,7 +178,7 @@ async def test_a_statement_of_an_older_release_confirms_if_it_is_a_syncs(desk: D
     await desk.officer(corrects(2, 1, rt=7))
     await (await desk.open("pull")).verified()
     async with desk.database.transaction() as transaction:
-        assert await transaction.run("UPDATE statement SET confirms = NULL") == 2
+        assert await transaction.run("UPDATE statement SET confirmed_at = NULL") == 2
     assert (await located(desk, iso(datetime.now(UTC)))).seq == 5
     await moved(desk, added + DAY, session=1)
     assert (await located(desk, iso(added + 2 * DAY))).seq == 5

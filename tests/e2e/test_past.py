@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,6 +56,7 @@ async def root_at(stage: Stage, school: School, seq: int) -> str:
 async def test_a_receipt_of_a_life_that_ended_is_explained_before_and_after_the_school_recovers(
     stage: Stage, school: School
 ) -> None:
+    older_time = datetime.now(UTC).isoformat()
     await sync_one(stage, school, 0, anak_keberapa=2)
     older = await receipt_of(stage, school)
     backup = await back_up(stage)
@@ -70,6 +70,7 @@ async def test_a_receipt_of_a_life_that_ended_is_explained_before_and_after_the_
 
     found = await explained(stage, lost)
     assert (found.basis, found.common, found.there) == ("unknown", before, None)
+    assert (await located(stage, school, between)).seq == before
     with pytest.raises(Refused, match="PUSAT-16"):
         await located(stage, school, lost)
 
@@ -88,9 +89,15 @@ async def test_a_receipt_of_a_life_that_ended_is_explained_before_and_after_the_
     assert (still.basis, still.holds, still.ended) == ("history", True, None)
 
     then = await located(stage, school, between)
-    assert then.seq == before, "what was known before is answered"
-    assert then.forgotten is not None, "and that there was more may have been forgotten"
-    assert then.forgotten.until > datetime.fromisoformat(between)
+    assert (then.seq, then.forgotten) == (found.seq, None), "the receipt was signed by then, and its state is back"
+    assert then.by is not None
+    assert (then.by.kind, then.by.confirmed_at) == ("recover", end.receipt["time"])
+    early = await located(stage, school, older_time)
+    assert early.seq < before
+    held = await located(stage, school, between, held=True)
+    assert held.seq == before, "when it was written then, central does not know: what was known before is answered"
+    assert held.forgotten is not None
+    assert held.forgotten.until > datetime.fromisoformat(between)
     now = await located(stage, school, datetime.now(UTC).isoformat())
     assert (now.seq, now.forgotten) == ((await stage.centre(school.npsn)).confirmed_seq, None)
 
@@ -104,5 +111,6 @@ async def test_what_a_recover_confirmed_again_is_what_a_date_says(stage: Stage, 
     point = await located(stage, school, datetime.now(UTC).isoformat())
     assert point.by is not None
     assert (point.by.kind, point.by.root) == ("recover", end.receipt["root"])
+    assert point.by.confirmed_at == end.receipt["time"]
     assert point.seq == (await stage.centre(school.npsn)).confirmed_seq
-    assert json.loads(json.dumps(end.receipt))["root"] == await root_at(stage, school, point.seq)
+    assert end.receipt["root"] == await root_at(stage, school, point.seq)
