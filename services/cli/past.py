@@ -134,7 +134,7 @@ def receipt(
             show.line(sentence)
     if found.basis == "history" and not found.holds:
         raise Stop("", FAILED)
-    if not found.holds and found.there != found.rows:
+    if not found.holds and (found.there is None or found.there != found.rows):
         raise Stop("", REFUSED)
 
 
@@ -196,7 +196,7 @@ def _point(point: Point) -> dict[str, Any]:
 
 _MEANINGS = {
     "seq": "seq",
-    "confirmed": "yang terbaca · what readers saw",
+    "confirmed": "yang dikonfirmasi sinkron · what a sync had confirmed",
     "head": "semua yang ada · all there is",
     "held": "semua yang ada waktu itu · all that was there then",
     "statement": "pernyataan pusat · central's statement",

@@ -15,6 +15,7 @@ from services.demo.stage import Stage
 from services.messages import SessionCompleted
 from tests.cli.conftest import Said, Terminal
 from tests.cli.test_officer_commands import officer_renames
+from tests.e2e.backups import back_up, put_central_back
 from tests.e2e.conftest import School
 
 
@@ -148,3 +149,32 @@ async def test_the_cut_off_is_written_whole_or_not_at_all(terminal: Terminal, st
     assert not any("besok" in file.name for file in terminal.folder.iterdir())
     assert not any("record_id" in line for line in lines(piped))
     assert (await stage.centre(school.npsn)).root in piped.out
+
+
+async def test_a_receipt_from_before_central_was_put_back_is_explained_in_words(
+    terminal: Terminal, stage: Stage, school: School, keys: str
+) -> None:
+    backup = await back_up(stage)
+    await officer_renames(stage, school, 4)
+    receipt = await synced(stage, school)
+    terminal.file("bukti.json", (await terminal.selaras("receipt", "show", school.npsn)).out)
+    await put_central_back(stage, backup)
+    ask, of = f"officer receipt bukti.json --keys {keys}", f"officer as-of {school.npsn}"
+    lost, gone = await terminal.all(ask, f"{of} bukti.json --keys {keys}")
+    assert (lost.code, gone.code) == (3, 3)
+    assert "berapa yang kembali tidak dapat dibuktikan" in lost.out
+    assert gone.out.startswith("PUSAT-16 ")
+
+    async with stage.at(school.npsn) as client:
+        await stage.session(client, "pull", "operator")
+    back, by_file, date, held = await terminal.all(
+        ask, f"{of} bukti.json --keys {keys}", f"{of} {receipt['time']}", f"{of} {receipt['time']} --held"
+    )
+    assert [said.code for said in (back, by_file, date, held)] == [0, 0, 0, 0]
+    assert "Semua kembali" in back.out
+    assert receipt["root"] in by_file.out
+    assert "keadaannya ada lagi pada seq" in by_file.out
+    assert receipt["root"] in date.out
+    assert "untuk bukti" in date.out
+    assert "PERHATIAN" not in date.out
+    assert "PERHATIAN: pusat dipulihkan dari cadangan" in held.out
