@@ -8,7 +8,7 @@ held in memory does not grow with the number of schools, nor with the largest of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -58,7 +58,7 @@ class _Totals:
         return line
 
 
-async def lines(database: Database, wanted: Wanted, told: Progress) -> AsyncIterator[bytes]:
+async def lines(database: Database, wanted: Wanted, told: Progress) -> AsyncGenerator[bytes, None]:
     """The file, some lines at a time. Raises Refused: PUSAT-14 for a moment that has not come yet."""
     totals = _Totals()
     async with database.snapshot() as transaction:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -52,9 +52,10 @@ def snapshot(
         wanted = Wanted(found, held, tuple(entity or ()), records=not counts)
         last = b""
         with _written(out) as file, _progress() as told:
-            async for part in cutoff.lines(database, wanted, told):
-                file.write(part)
-                last = part or last
+            async with aclosing(cutoff.lines(database, wanted, told)) as parts:
+                async for part in parts:
+                    file.write(part)
+                    last = part or last
         return last
 
     totals = orjson.loads(registry.at(write, json))
@@ -85,7 +86,7 @@ def _written(out: Path | None) -> Iterator[BinaryIO]:
     try:
         descriptor, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")  # its owner's alone
     except OSError as error:
-        raise Stop(f"{out}: {error.strerror}", USAGE) from error
+        raise _unwritten(out, error) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -95,9 +96,15 @@ def _written(out: Path | None) -> Iterator[BinaryIO]:
             os.link(name, out)  # unlike a rename it takes nobody's place
         except FileExistsError as error:
             raise exists from error
+    except OSError as error:  # the disk is full, or knows no links
+        raise _unwritten(out, error) from error
     finally:
         with suppress(FileNotFoundError):
             Path(name).unlink()
+
+
+def _unwritten(out: Path, error: OSError) -> Stop:
+    return Stop(f"{out}: {error.strerror}", USAGE)
 
 
 @contextmanager

@@ -144,6 +144,8 @@ async def test_the_cut_off_is_written_whole_or_not_at_all(terminal: Terminal, st
         "snapshot confirmed --out cutoff.jsonl", "snapshot 2999-01-01 --out besok.jsonl", "snapshot 17",
         "snapshot head --json", "snapshot head --counts",
     )  # fmt: skip
+    nowhere = await terminal.selaras("snapshot", "head", "--out", "tidak-ada/cutoff.jsonl")
+    assert (nowhere.code, nowhere.err) == (2, "tidak-ada/cutoff.jsonl: No such file or directory\n")
     assert [said.code for said in (again, early, seq, both, piped)] == [2, 3, 2, 2, 0]
     assert (terminal.folder / "cutoff.jsonl").read_bytes() == body
     assert not any("besok" in file.name for file in terminal.folder.iterdir())
