@@ -167,6 +167,13 @@ class Database:
                 raise DatabaseAway(type(error).__name__) from error
             raise
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """A transaction that only reads, and sees the database as it is at its beginning, however long it takes."""
+        async with self.transaction() as transaction:
+            await transaction.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield transaction
+
     async def ping(self) -> None:
         """Raises DatabaseAway if the database does not answer."""
         async with self.transaction() as transaction:

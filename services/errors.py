@@ -362,6 +362,40 @@ CATALOGUE: Mapping[str, Explained] = {
         "petugas", "Tidak (lagi) menunggu keputusan: {ids}", "Not waiting for a decision (any more): {ids}",
         "Lihat yang menunggu: selaras central listed NPSN", "See what waits: selaras central listed NPSN",
     ),
+    "PUSAT-11": Explained(
+        "petugas", "Saat itu tidak dapat dibaca", "That is no moment",
+        "Sebut confirmed, head, seq, session:NOMOR, tanggal (2026-11-30), waktu (2026-11-30T12:00), atau bukti sinkron",
+        "Name confirmed, head, a seq, session:NUMBER, a date (2026-11-30), a time (2026-11-30T12:00), or a receipt",
+    ),
+    "PUSAT-12": Explained(
+        "petugas", "Seq {seq} tidak ada: sekolah ini punya 1 sampai {head}", "There is no seq {seq}: this school has 1 to {head}",
+        "Sebut seq di antaranya", "Name one of those",
+    ),
+    "PUSAT-13": Explained(
+        "petugas", "Sekolah ini belum ada di pusat pada saat itu: sejak {since}", "The school was not at central yet: it is since {since}",
+        "Sebut saat sesudahnya", "Name a later moment",
+    ),
+    "PUSAT-14": Explained(
+        "petugas", "Saat itu belum tiba: di pusat sekarang {now}", "That moment has not come yet: at central it is {now}",
+        "Ulangi sesudahnya, atau sebut confirmed", "Ask again after it, or name confirmed",
+    ),
+    "PUSAT-15": Explained(
+        "petugas", "Bukti itu tidak membuktikan apa pun tentang sekolah ini", "That receipt proves nothing about this school",
+        "Periksa berkas dan kuncinya: selaras receipt verify FILE --keys KEYS", "Check the file and its key: selaras receipt verify FILE --keys KEYS",
+    ),
+    "PUSAT-16": Explained(
+        "petugas", "Bukti itu dari masa pusat yang sudah berakhir: riwayatnya sama sampai seq {seq}, dan keadaannya tidak ada lagi persis begitu",
+        "That receipt is of a life of central that has ended: the histories are one up to seq {seq}, and its state is not there again as it was",
+        "Lihat apa yang kembali: selaras officer receipt FILE", "See what came back: selaras officer receipt FILE",
+    ),
+    "PUSAT-17": Explained(
+        "petugas", "Sesi {session} tidak punya pernyataan di pusat", "Central has no statement of session {session}",
+        "Lihat nomornya di situs: selaras history NPSN", "See its number at the site: selaras history NPSN",
+    ),
+    "PUSAT-18": Explained(
+        "petugas", "Saat awal (seq {since}) sesudah saat akhir (seq {seq})", "The first moment (seq {since}) is after the second (seq {seq})",
+        "Tukar keduanya", "Exchange the two",
+    ),
     # ── CAD: cadangan, backups ───────────────────────────────────────────────────────────────────────────────────────
     "CAD-01": Explained(
         "ops", "Belum ada penerima cadangan yang dapat dipakai", "There is no usable recipient to encrypt a backup for",

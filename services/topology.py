@@ -5,6 +5,7 @@
     services  ─▶ selaras.events ─▶ whoever listens
     sites     ─▶ selaras.central ─▶ central.requests          central ─▶ selaras.replies ─▶ reply.<random> of a site
     officers  ─▶ selaras.officers ─▶ central.officers         central ─▶ selaras.officers ─▶ whoever listens
+                                     (of the past: to who asked)      ─▶ selaras.replies ─▶ listen.<random> of theirs
     the broker ─▶ selaras.dead ─▶ dead.site · dead.central    (what it took out of a queue; drained into quarantine)
 
 A deployment loads these as definitions; `selaras topology declare` makes them on a broker of one's own; the services
@@ -122,7 +123,7 @@ QUEUES = (
     Queue(PULLER_REQUESTS, "site", ((COMMANDS, "pull.*"), (COMMANDS, "restore.*")), DEAD_SITE),
     Queue(DEAD_SITE, "site", ((DEAD, DEAD_SITE),), None),
     Queue(CENTRAL_REQUESTS, "central", tuple((CENTRAL, f"*.{verb}") for verb in SYNC_VERBS), DEAD_CENTRAL),
-    Queue(CENTRAL_OFFICERS, "central", ((OFFICERS, "change.*"),), DEAD_CENTRAL),
+    Queue(CENTRAL_OFFICERS, "central", ((OFFICERS, "change.*"), (OFFICERS, "history.*")), DEAD_CENTRAL),
     Queue(DEAD_CENTRAL, "central", ((DEAD, DEAD_CENTRAL),), None),
 )
 
@@ -209,14 +210,19 @@ def person_user(name: str) -> User:
 
 
 def officer_user(name: str) -> User:
-    """A user who publishes officers' changes at central and listens to the answers."""
+    """A user who publishes officers' changes and questions at central, and listens to the answers: to those about
+    changes as everybody does, to those about the past, which hold people's data, where it alone may.
+    """
     listen = r"listen\.[0-9a-f]+"
     return User(
         name,
         configure=f"^{listen}$",
         write=rf"^(selaras\.officers|{listen})$",
-        read=rf"^(selaras\.officers|{listen})$",
-        topics={OFFICERS: (r"^change\..*$", r"^(accepted|rejected)\..*$")},
+        read=rf"^(selaras\.officers|selaras\.replies|{listen})$",
+        topics={
+            OFFICERS: (r"^(change|history)\..*$", r"^(accepted|rejected)\..*$"),
+            REPLIES: ("^$", r"^{username}\.[0-9a-f]+$"),
+        },
     )
 
 

@@ -30,7 +30,7 @@ _ANSWERS = (
     "school.registered.v1", "session.granted.v1", "session.wait.v1", "session.refused.v1", "session.page.v1",
     "session.result.v1", "session.equal.v1", "session.behind.v1", "session.different.v1", "session.stale.v1",
     "session.bucketed.v1", "session.hashes.v1", "session.bodies.v1", "session.mended.v1",
-    "session.rolledback.v1", "session.proven.v1",
+    "session.rolledback.v1", "session.proven.v1", "history.answered.v1", "history.refused.v1",
 )  # fmt: skip
 
 WAYS: Mapping[str, Way] = {
@@ -65,6 +65,7 @@ WAYS: Mapping[str, Way] = {
     "officer.change.submitted.v1": Way("officer", "central", topology.OFFICERS, "change.<npsn>"),
     "officer.change.accepted.v1": Way("central", _EVENTS, topology.OFFICERS, "accepted.<npsn>"),
     "officer.change.rejected.v1": Way("central", _EVENTS, topology.OFFICERS, "rejected.<npsn>"),
+    "history.requested.v1": Way("officer", "central", topology.OFFICERS, "history.<npsn>"),
 }
 """The way of every message; a test holds it against the topology and the services' handlers."""
 
@@ -83,6 +84,7 @@ REPLIES: Mapping[str, tuple[str, ...]] = {
     "session.rollback.v1": ("session.rolledback.v1", _STALE, _REFUSED),
     "session.proof.v1": ("session.proven.v1", _STALE, _REFUSED),
     "session.give.v1": ("session.result.v1", _STALE, _REFUSED),
+    "history.requested.v1": ("history.answered.v1", "history.refused.v1"),
 }
 """What central may answer a request with, to its `reply_to`; refused is what it could not read."""
 

@@ -120,7 +120,7 @@ def test_every_exit_code_is_documented() -> None:
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)
 def test_a_command_that_a_page_names_is_there(page: Path) -> None:
-    named = re.findall(r"(?:^|`)(selaras(?: [a-z]+)*)", text_of(page), re.MULTILINE)
+    named = re.findall(r"(?:^|`)(selaras(?: [a-z][a-z-]*)*)", text_of(page), re.MULTILINE)
     groups = {" ".join(command.split()[:n]) for command in COMMANDS for n in range(1, len(command.split()) + 1)}
     for command in named:
         words = command.split()

@@ -104,7 +104,7 @@ def test_what_a_newer_release_adds_is_passed_over_and_only_operators_and_officer
             assert decode(newer, name).data == as_it_is
         else:
             assert unknown == "forbid"
-            assert name.endswith(("change.submitted.v1", "conflict.decided.v1"))
+            assert name.endswith(("change.submitted.v1", "conflict.decided.v1", "history.requested.v1"))
             with pytest.raises(MessageRefused) as refused:
                 decode(newer, name)
             assert refused.value.code == "MSG-09"

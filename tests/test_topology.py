@@ -176,6 +176,16 @@ def test_a_site_speaks_in_its_own_name_and_hears_its_own_replies_only(name: str)
         assert not may(user, topology.REPLIES, key, "read")
 
 
+def test_an_officer_alone_hears_what_it_asked_of_the_past() -> None:
+    officer, other = topology.officer_user("petugas"), topology.officer_user("petugas.lain")
+    assert may(officer, topology.REPLIES, "petugas.0a1b2c", "read")
+    for key in ("#", "*.#", "petugas.#", "petugas.*", "*.0a1b2c", "petugas.lain.0a1b2c", "situs-sync.0a1b2c"):
+        assert not may(officer, topology.REPLIES, key, "read")
+    assert not may(other, topology.REPLIES, "petugas.0a1b2c", "read")
+    assert not may(officer, topology.REPLIES, "petugas.0a1b2c")
+    assert all(not may(officer, topology.OFFICERS, f"{word}.0a1b2c", "read") for word in ("history", "answered"))
+
+
 def test_a_person_speaks_of_changes_and_commands_and_an_officer_of_central_changes_only() -> None:
     person, officer = USERS["perintah"], USERS["petugas"]
     assert may(person, topology.CHANGES, "change.99000001")
@@ -185,6 +195,9 @@ def test_a_person_speaks_of_changes_and_commands_and_an_officer_of_central_chang
     assert may(officer, topology.OFFICERS, "change.99000001")
     assert not may(officer, topology.OFFICERS, "accepted.99000001")
     assert not may(officer, topology.OFFICERS, "change.99000001", "read")
+    assert may(officer, topology.OFFICERS, "history.99000001")
+    assert not may(officer, topology.OFFICERS, "history.99000001", "read")
+    assert not re.search(officer.write, topology.REPLIES)
     for user, others in ((person, topology.OFFICERS), (officer, topology.CHANGES), (officer, topology.COMMANDS)):
         assert not re.search(user.write, others)
 

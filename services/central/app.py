@@ -18,6 +18,7 @@ from services.central import lives
 from services.central.background import Background
 from services.central.exchange import Bounds, exchange_handlers
 from services.central.gauges import Counters, Gauges
+from services.central.inquiries import inquiry_handlers
 from services.central.line import Capacity
 from services.central.officers import officer_handlers
 from services.central.refusing import refusal_handlers
@@ -114,6 +115,7 @@ def handlers(
     made = Handlers()
     exchange_handlers(made, database, announce, bounds=bounds, counters=counters, today=today, keys=keys)
     officer_handlers(made, database, announce)
+    inquiry_handlers(made, database, announce, page_bytes=bounds.page_bytes, keys=lambda: keys().public)
     refusal_handlers(made, announce)
     return made
 

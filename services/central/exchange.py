@@ -356,20 +356,23 @@ async def _verify(
     counters.checked("past_as_stated", as_stated)
     if not as_stated:
         log.error("both sides are equal, and not what was signed before", extra={"npsn": school.npsn})
-    statement = await receipts.issue(transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION)
-    await schools.completed(transaction, school, as_synced=_as_synced(school, asked, roots.root, keys))
+    receipt = _as_synced(school, asked, roots.root, keys)
+    statement = await receipts.issue(
+        transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION, receipt=receipt
+    )
+    await schools.completed(transaction, school, as_synced=receipt is not None)
     return SessionEqual(statement=statement.body, jws=statement.jws)
 
 
-def _as_synced(school: School, asked: SessionVerify, root: str, keys: SigningKeys) -> bool:
-    """Did a recover end on the very root of the site's last receipt?"""
+def _as_synced(school: School, asked: SessionVerify, root: str, keys: SigningKeys) -> dict[str, Any] | None:
+    """What the site's last receipt says, if a recover ended on its very root."""
     if school.session_kind != "recover" or asked.receipt is None:
-        return False
+        return None
     try:
         said = keys.public.verify(asked.receipt)
     except NotProven:
-        return False
-    return (said["npsn"], said["kind"], said["root"]) == (school.npsn, "sync", root)
+        return None
+    return said if (said["npsn"], said["kind"], said["root"]) == (school.npsn, "sync", root) else None
 
 
 async def _as_stated(transaction: Transaction, school: School, seq: int, root: str, keys: SigningKeys) -> bool:

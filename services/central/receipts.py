@@ -103,8 +103,11 @@ async def issue(
     keys: SigningKeys,
     *,
     rules_version: str,
+    receipt: dict[str, Any] | None,
 ) -> Statement:
-    """State that both sides are equal at `seq` (the head, but for a restore), and keep the statement."""
+    """State that both sides are equal at `seq` (the head, but for a restore), and keep the statement. `receipt`: the
+    one that a recover has ended on.
+    """
     last = await transaction.row(
         "SELECT ordinal, body FROM statement WHERE npsn = :npsn ORDER BY ordinal DESC LIMIT 1", npsn=school.npsn
     )
@@ -131,8 +134,8 @@ async def issue(
     signed = Statement(statement, keys.sign(text))
     await transaction.run(
         """
-        INSERT INTO statement (npsn, incarnation, session, head_seq, kind, root, body, jws, ordinal)
-        VALUES (:npsn, :incarnation, :session, :seq, :kind, :root, :body, :jws, :ordinal)
+        INSERT INTO statement (npsn, incarnation, session, head_seq, kind, root, body, jws, ordinal, confirmed_at)
+        VALUES (:npsn, :incarnation, :session, :seq, :kind, :root, :body, :jws, :ordinal, :confirmed_at)
         """,
         npsn=school.npsn,
         incarnation=school.incarnation,
@@ -143,5 +146,6 @@ async def issue(
         body=text,
         jws=signed.jws,
         ordinal=1 if last is None else last.ordinal + 1,
+        confirmed_at=(statement if school.session_kind == "sync" else receipt or {}).get("time"),
     )
     return signed

@@ -6,6 +6,9 @@ from collections import Counter
 from typing import Any
 
 from services.messages import (
+    HistoryAnswered,
+    HistoryRefused,
+    HistoryRequested,
     InSession,
     Message,
     OfficerChangeAccepted,
@@ -35,6 +38,8 @@ def _of_request(asked: Message) -> dict[str, Any]:
             return {"session": asked.session, "batch": asked.batch_no, "received": len(asked.changes)}
         case InSession():
             return {"session": asked.session}
+        case HistoryRequested():
+            return {"kind": "as_of" if asked.since is None else "diff"}
     return {}
 
 
@@ -55,6 +60,10 @@ def _of_answer(answer: Message) -> dict[str, Any]:
             return {"seq": answer.statement["head_seq"], "outcome": "stated"}
         case SessionMended():
             return {"repaired": len(answer.written), "removed": len(answer.removed)}
+        case HistoryAnswered():
+            return {"seq": answer.as_of.seq, "sent": len(answer.rows)}
+        case HistoryRefused():
+            return {"code": answer.problem.code, "outcome": "refused"}
         case OfficerChangeAccepted():
             return {"stored": len(answer.changes)}
         case OfficerChangeRejected():

@@ -9,6 +9,9 @@ installation  register, reinstall, export
 conflicts see and decide them
 officer   central's officers
 central   central after it was put back from a backup
+past      a school's past at central: officer as-of, diff, receipt
+cutoff    snapshot
+registry  central's database, for those who work on it themselves
 proof     receipt, keys: what central signed, and what it signs with
 checks    verify, audit: compare now
 ops       serve, migrate, topology, dead

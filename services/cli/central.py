@@ -10,9 +10,8 @@ import typer
 
 from services.central import aftermath, lives
 from services.central.aftermath import Listed, Report, State
-from services.cli import show
+from services.cli import registry, show
 from services.cli.arguments import AsJson, By, Npsn
-from services.cli.officer import at_registry
 from services.cli.outcomes import USAGE, Stop
 
 app = typer.Typer(help="Central after it was put back from a backup.", no_args_is_help=True)
@@ -23,7 +22,7 @@ All = Annotated[bool, typer.Option("--all", help="All that is open of the school
 @app.command("restored")
 def restored(json: AsJson = False) -> None:
     """Say that central's database was put back by a copy of its volume; any other way it finds out by itself."""
-    life = at_registry(lives.restored, json)
+    life = registry.at(lives.restored, json)
     show.said(
         json,
         asdict(life),
@@ -38,7 +37,7 @@ def report(
     unseen: Annotated[int, typer.Option("--unseen", min=0, help="Schools not seen yet to name, at most")] = 100,
 ) -> None:
     """What came back from which school since central was put back, what did not, and who has not been seen yet."""
-    found = at_registry(lambda database: aftermath.report(database, unseen=unseen), json)
+    found = registry.at(lambda database: aftermath.report(database, unseen=unseen), json)
     if json:
         show.as_json(asdict(found))
     else:
@@ -52,7 +51,7 @@ def listed(
     json: AsJson = False,
 ) -> None:
     """What did not come back although only central may say it, and what a replaced installation wrote meanwhile."""
-    found = at_registry(lambda database: aftermath.listed(database, npsn, every=every), json)
+    found = registry.at(lambda database: aftermath.listed(database, npsn, every=every), json)
     if json:
         show.as_json([{**asdict(one), "fields": one.fields} for one in found])
         return
@@ -76,7 +75,7 @@ def dismiss(npsn: Npsn, ids: Ids = None, every: All = False, actor: By = "petuga
 def _decide(npsn: str, ids: Sequence[int] | None, every: bool, choice: State, actor: str, json: bool) -> None:
     if bool(ids) == every:
         raise Stop("Sebutkan ID atau --all · name IDs, or --all (selaras central listed).", USAGE)
-    found = at_registry(lambda database: aftermath.decide(database, npsn, ids or [], choice, by=actor), json)
+    found = registry.at(lambda database: aftermath.decide(database, npsn, ids or [], choice, by=actor), json)
     word = "diterima · accepted" if choice == aftermath.ACCEPTED else "diabaikan · dismissed"
     show.said(json, {"npsn": npsn, "state": choice, "ids": [one.id for one in found]}, f"{len(found)} {word}")
 

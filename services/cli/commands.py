@@ -80,6 +80,11 @@ COMMANDS = (
     ),
     Later("officer", "officer:app", "Central's officers: schools, and changes to their records."),
     Later("central", "central:app", "Central after it was put back from a backup."),
+    Later(
+        "snapshot",
+        "cutoff:snapshot",
+        "The cut-off: all schools as readers saw them at the end of a day, as JSONL that shows whether it is whole.",
+    ),
     Later("receipt", "proof:receipt", "Receipts (bukti sinkron): export, and check anywhere."),
     Later("keys", "proof:keys", "The keys that central signs with."),
     Later("site", "site:app", "Sites that sync with this central."),

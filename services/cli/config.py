@@ -172,7 +172,7 @@ def _of_command(values: Mapping[str, Any]) -> Iterator[tuple[str, Probe]]:
         needs = _link_needs(user_of(url), topology.SYNC_VERBS)
         yield "central's broker", partial(connections.broker, "central's broker", url, needs)
     if url := values.get("officer_amqp_url"):
-        needs = Needs(("central",), writes=[(topology.OFFICERS, f"change.{NOBODY}")])
+        needs = Needs(("central",), writes=[(topology.OFFICERS, f"{what}.{NOBODY}") for what in ("change", "history")])
         yield "officer's broker", partial(connections.broker, "officer's broker", url, needs)
     if url := values.get("central_database_url"):
         yield "central's database", partial(connections.database, "central's database", url, "central")

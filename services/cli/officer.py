@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from services import topology
 from services.central import administration, judging, registry
-from services.cli import checks, files, show
+from services.cli import checks, files, past, show
 from services.cli.arguments import LARGEST, AsJson, By, Entity, Npsn, RecordId, Wait
 from services.cli.client import at_central
 from services.cli.outcomes import REFUSED, USAGE, Stop
+from services.cli.registry import at as at_registry
 from services.cli.settings import CommandSettings
 from services.database import Database
 from services.messages import Actor, OfficerChange, OfficerChangeAccepted, OfficerChangeRejected, OfficerChangeSubmitted
-
-T = TypeVar("T")
 
 app = typer.Typer(help="Central's officers: schools, and changes to their records.", no_args_is_help=True)
 school = typer.Typer(help="Schools at central.", no_args_is_help=True)
 app.add_typer(school, name="school")
 app.command("audit")(checks.officer_audit)
+app.command("as-of")(past.as_of)
+app.command("diff")(past.diff)
+app.command("receipt")(past.receipt)
 
 
 @school.command("add")
@@ -161,26 +162,6 @@ async def submit(
             if isinstance(event.data, OfficerChangeAccepted | OfficerChangeRejected):
                 return event.data
     raise AssertionError("the events end by an exception")
-
-
-def at_registry(work: Callable[[Database], Awaitable[T]], json: bool = False) -> T:
-    """Do something on central's database; what is refused is shown, and ends the command."""
-
-    async def run() -> T:
-        database = Database(CommandSettings().need("central_database_url"), pool=1)
-        try:
-            return await work(database)
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(run())
-    except administration.Refused as refused:
-        if json:
-            show.as_json(refused.problem.model_dump())
-        else:
-            show.problem(refused.problem)
-        raise Stop("", REFUSED) from refused
 
 
 def _show_code(npsn: str, code: str, json: bool) -> None:

@@ -72,7 +72,7 @@ def receipt_verify(
     json: AsJson = False,
 ) -> None:
     """Check a receipt against central's public keys, and say what it proves. Needs no server and no setting."""
-    token, beside = _read(file)
+    token, beside = read_receipt(file)
     pinned = _usable(lambda: PublicKeys.read(key_file))
     try:
         statement = _proven(pinned, token, beside)
@@ -143,7 +143,7 @@ def keys_public(file: File) -> None:
     sys.stdout.write(_usable(lambda: signing.public_document(file)))
 
 
-def _read(file: Path) -> tuple[str, dict[str, Any] | None]:
+def read_receipt(file: Path) -> tuple[str, dict[str, Any] | None]:
     """The JWS of a receipt, and the statement that stands beside it in clear, if one does."""
     try:
         text = file.read_text(encoding="utf-8-sig").strip()  # an editor may have put a mark before it

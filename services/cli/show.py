@@ -39,10 +39,11 @@ _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u2
 def as_json(value: Any) -> None:
     """One JSON document on standard output."""
     ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
-    sys.stdout.write(json.dumps(value, ensure_ascii=ascii_only, indent=2, default=_as_text) + "\n")
+    sys.stdout.write(json.dumps(value, ensure_ascii=ascii_only, indent=2, default=as_text) + "\n")
 
 
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A value that JSON does not know: a time, or something with a text."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -13,14 +14,21 @@ from aio_pika.exceptions import ChannelPreconditionFailed, ProbableAuthenticatio
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from services import topology, wire
+from services.calendar import today
+from services.central import administration
 from services.demo.stage import Stage
+from services.demo.synthetic import jsonl, synthetic_school
 from services.embedded.stack import OFFICER, OPERATOR, SITE, Addresses, users
 from services.link import Channel
+from services.listener import Listener
 from services.messages import (
     PROTOCOL_VERSION,
     ChangeRejected,
     ChangeSubmitted,
     FieldsChange,
+    HistoryAnswered,
+    HistoryRefused,
+    HistoryRequested,
     Kind,
     Message,
     OfficerChange,
@@ -38,7 +46,9 @@ from services.messages import (
     SessionVerify,
     ValidationRequested,
 )
+from services.wire import Event
 from tests.broker.refusing import refused
+from tests.conftest import new_npsn
 
 SYNC, PULL = f"{SITE}-sync", f"{SITE}-pull"
 OTHER = "lain-sync"
@@ -120,6 +130,8 @@ async def publish(channel: AbstractChannel, exchange: str, key: str, *, user_id:
         (OFFICER, topology.CHANGES, "change.98000000"),
         (OFFICER, topology.COMMANDS, "sync.98000000"),
         (OFFICER, topology.OFFICERS, "accepted.98000000"),
+        (OFFICER, topology.OFFICERS, "answered.98000000"),
+        (OFFICER, topology.REPLIES, f"{OFFICER}.0"),
         (OFFICER, topology.EVENTS, "accepted.98000000"),
         (OFFICER, topology.CENTRAL, f"{SYNC}.push"),
         (OFFICER, DEFAULT_EXCHANGE, topology.CENTRAL_OFFICERS),
@@ -218,6 +230,9 @@ async def test_a_queue_of_ones_own_has_the_name_that_is_ones_own(log_in: LogIn, 
         (OFFICER, topology.OFFICERS, "change.*"),
         (OFFICER, topology.CENTRAL, "#"),
         (OFFICER, topology.REPLIES, "#"),
+        (OFFICER, topology.REPLIES, f"{OFFICER}.#"),
+        (OFFICER, topology.REPLIES, f"{OFFICER}.*"),
+        (OFFICER, topology.REPLIES, f"{SYNC}.0"),
         (OFFICER, topology.EVENTS, "#"),
     ],
 )
@@ -333,6 +348,34 @@ async def test_an_officer_is_answered(stage: Stage, npsn: str) -> None:
     answer = await stage.officer(npsn, [change])
     assert isinstance(answer, OfficerChangeRejected)
     assert answer.problems[0].code == "PUSAT-04"
+
+
+async def test_an_officer_asks_for_the_past_and_is_answered_at_its_own_key(
+    servers: Addresses, stage: Stage, npsn: str
+) -> None:
+    answers: asyncio.Queue[Event[Any]] = asyncio.Queue()
+    key = f"{OFFICER}.{secrets.token_hex(8)}"
+    ear = Listener(
+        servers.amqp[OFFICER], prefix="listen", bindings=[(topology.REPLIES, key)], heard=answers.put_nowait,
+        source="/uji",
+    )  # fmt: skip
+    data = synthetic_school(3, npsn=npsn, today=today(), pupils=6, classes=1, teachers=2)
+    await administration.add_school(stage.registry, npsn, jsonl(data))
+    await ear.start()
+    try:
+        for asked, about in ((npsn, HistoryAnswered), (new_npsn(), HistoryRefused)):
+            await ear.publisher.announce(
+                topology.OFFICERS, f"history.{asked}", HistoryRequested(as_of="head", limit=3), subject=asked,
+                reply_to=key, correlation_id=asked,
+            )  # fmt: skip
+            async with asyncio.timeout(30):
+                answer = await answers.get()
+            assert (type(answer.data), answer.correlation_id, answer.sender) == (about, asked, "central")
+            if isinstance(answer.data, HistoryAnswered):
+                assert [row.seq for row in answer.data.rows] == [1, 2, 3]
+                assert answer.data.root == (await stage.centre(npsn)).root
+    finally:
+        await ear.stop()
 
 
 async def _unwanted(_message: object) -> None:

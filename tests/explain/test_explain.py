@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from bench import filling
 from bench.ours import connected
-from services.central import aftermath, recovering
+from services.central import aftermath, cutoff, explaining, moments, recovering
 from services.central import app as central
 from services.central import history as central_history
 from services.database import Database
@@ -26,6 +27,7 @@ from services.messages import GivenRecord
 from services.puller import app as puller
 from services.replica import history, receipts
 from services.settings import load
+from services.signing import PublicKeys
 from services.syncer import app as syncer
 from services.topology import SIDES, Side
 from services.validator import app as validator
@@ -58,6 +60,7 @@ WHOLE: Mapping[str, str] = {
     "greatest(last_sync_at, last_pull_at) DESC LIMIT 1": f"{OPS}: config check",
     "FROM statement WHERE incarnation = :life GROUP BY npsn": f"{OPS}: what came back after a restore",
     "AND NOT EXISTS (SELECT 1 FROM statement t WHERE t.npsn = s.npsn AND t.incarnation": f"{OPS}: who did not",
+    "(SELECT count(*) FROM school) AS schools": f"{OPS}: the cut-off says how many there are",
     "SELECT jws FROM statement WHERE jws <> '' LIMIT 1": f"{OPS}: config check; the first signed one that it meets",
 }
 """What may read a whole table, by a piece of it, and why: no part of a session, nor of an operator's event."""
@@ -124,9 +127,27 @@ async def _looks(stage: Stage, npsn: str) -> None:
     await history.history(stage.replica, npsn, limit=10)
     await receipts.find(stage.replica, npsn, None)
     await receipts.find(stage.replica, npsn, 1)
-    async with stage.registry.transaction() as transaction:
+    keys = stage.stack.addresses.keys
+    assert keys is not None
+    async with stage.registry.snapshot() as transaction:
         await central_history.as_of(transaction, npsn, 1)
         await recovering._held(transaction, npsn, [GivenRecord("sekolah", "x", 1, None)])
+        await central_history.between(transaction, npsn, 1, 9, records=5, text_bytes=10_000)
+        await central_history.seq_of(transaction, npsn, "0" * 64, {"ptk": 0}, 0)
+        now = await transaction.value("SELECT now()")
+        for held in (False, True):
+            await moments.at(transaction, [npsn], now, held=held)
+        await moments.at(transaction, [npsn], now - timedelta(days=1), held=False)
+        await moments.locate(transaction, npsn, moments.OfSession(1), keys=lambda: PublicKeys.read(keys.public))
+        await moments.restated(transaction, npsn, "0" * 64)
+        await moments.stated_at(transaction, npsn, 1)
+        school = await moments.past(transaction, npsn)
+        ended = explaining.Ended(school.lives[-1].incarnation, None, "")
+        await explaining._given(transaction, school, 1, ended)
+        await explaining._held_of(transaction, npsn, {b"0" * 32})
+    for moment in (moments.AtTime(now), moments.Now("head")):
+        async for _ in cutoff.lines(stage.registry, cutoff.Wanted(moment), lambda *_: None):
+            pass
     await aftermath.report(stage.registry)
     for which in (npsn, None):
         await aftermath.listed(stage.registry, which)
@@ -148,17 +169,22 @@ async def _explain(running: Stack, side: Side, npsn: str, found: Found) -> None:
     }
     database = Database(url, pool=1)
     for (of, sql), values in found.recorded.sent.items():
-        if of == side:
+        if of == side and _has_plan(sql):
             async with database.transaction() as transaction:
                 plan = await plans.with_values(transaction, sql, values)
             found.with_values[side, sql] = plans.whole_reads(plan, BIG[side], indexes)
     await database.close()
     unsent = {(side, place.sql) for place in places() if side in place.sides and place.sql}
     for of, sql in {**dict.fromkeys(found.recorded.sent), **dict.fromkeys(unsent)}:
-        if of == side:
+        if of == side and _has_plan(sql):
             plan = await plans.with_any(connection, sql)
             found.with_any[side, sql] = plans.whole_reads(plan, BIG[side], indexes)
     await connection.close()
+
+
+def _has_plan(sql: str) -> bool:
+    """Does it read or write rows?"""
+    return not sql.lstrip().startswith("LOCK ")
 
 
 def _reason(sql: str) -> str | None:

@@ -347,6 +347,7 @@ class Story:
         assert keys is not None
         for words in (
             ("officer", "audit", "--keys", str(keys.public)), ("officer", "school", "show", self.school.npsn),
+            ("officer", "as-of", self.school.npsn, "session:1"),
         ):  # fmt: skip
             self.heard.shown[" ".join(words)] = await self.desk.command(*words)
         await self.look("in the end")
