@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from services.demo.stage import Stage
-from services.demo.story import arrival, conflict, crash, gate, receipt, reinstall, tampering, visibility
+from services.demo.story import arrival, conflict, crash, gate, receipt, reinstall, tampering, visibility, yesterday
 from services.demo.story.cast import invent
 from services.embedded.stack import stack
 
@@ -57,6 +57,7 @@ async def _while_it_runs(stage: Stage) -> None:
         await gate.refused(stage, big)
         await gate.pull_meanwhile(stage, big)
         await gate.corrected(stage, big)
+        await yesterday.backed_up(stage)
         await visibility.officers_work(stage, big)
         await visibility.pull_is_no_sync(stage, big)
         await visibility.then_sync(stage, big)
@@ -68,5 +69,6 @@ async def _while_it_runs(stage: Stage) -> None:
         await reinstall.wiped(stage, small)
         await reinstall.brought_over(stage, small)
         await receipt.written(stage, big)
+        await yesterday.comes_back(stage, big, await yesterday.put_back(stage, big))
     finally:
         await stage.close()
