@@ -422,7 +422,9 @@ class Ledger(central.Listener, site.Watcher):
             there = [version for (of, _), version in book.versions.items() if of == key]
             again = any(version.row_hash == hashed for version in there)
             since = [version for version in there if version.seq > book.parted_from_stated()]
-            moved = any(version.recovered or version.by != book.install_id for version in since)
+            moved = any(
+                version.recovered or version.by != book.install_id or version.seq <= book.parted for version in since
+            )  # not by this site itself, which was to give back first
             if key[0] != "residu" and not again and not moved:
                 raise Broken(f"{key} was signed, and central does not have it again")
 
