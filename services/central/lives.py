@@ -48,9 +48,13 @@ async def current(transaction: Transaction) -> str:
     row = await transaction.row(
         f"SELECT incarnation, identity = {IDENTITY} AS is_this FROM incarnation WHERE is_current"  # noqa: S608  a part of ours
     )
-    if row is not None and row.is_this is not False:
-        return str(row.incarnation)
-    return await _begin(transaction, FIRST if row is None else FOUND)
+    if row is None or row.is_this is False:
+        return await _begin(transaction, FIRST if row is None else FOUND)
+    if row.is_this is None:  # begun by the release before, which does not say of what database it is
+        await transaction.run(
+            f"UPDATE incarnation SET identity = {IDENTITY} WHERE is_current AND identity IS NULL"  # noqa: S608
+        )
+    return str(row.incarnation)
 
 
 async def restored(database: Database) -> Begun:
