@@ -293,11 +293,10 @@ class Ledger(central.Listener, site.Watcher):
         ) not in book.forgotten  # else it was typed before the copy was made
         if shared and remembered and officers_own(school.records[now.key][:-1], name, old, seen):
             raise Broken(f"{now.key} {name}: {value!r} was written over {old!r}, which nobody had seen")
-        corrected = book.parted and name in corrected_since(
-            [version for version in school.records[now.key] if version.seq <= account.answered_seq], book.parted
-        )
+        then = [version for version in school.records[now.key] if version.seq <= account.answered_seq]
+        corrected = book.parted and name in corrected_since(then, book.parted)
         came_back = account.came_back is not None and same(account.came_back.get(name), value)
-        undone = came_back and not same(old, account.shared.get(name))
+        undone = then and came_back and not same((then[-1].fields or {}).get(name), account.shared.get(name))
         if corrected and undone and name not in account.acted_since:
             raise Broken(f"{now.key} {name}: what came back, {value!r}, undoes {old!r}, written since")
 
