@@ -81,12 +81,16 @@ def _decide(npsn: str, ids: Sequence[int] | None, every: bool, choice: State, ac
     show.said(json, {"npsn": npsn, "state": choice, "ids": [one.id for one in found]}, f"{len(found)} {word}")
 
 
+_WHY = {lives.FOUND: ("ditemukan sendiri", "as it found by itself"), lives.SAID: ("dinyatakan", "as somebody said")}
+
+
 def _show(found: Report) -> None:
     if found.lives == 1:
         show.line("Pusat belum pernah dipulihkan dari cadangan · central was never put back from a backup.")
         return
+    indonesian, english = _WHY.get(found.life.why, (found.life.why, found.life.why))
     show.line(
-        f"Pusat dipulihkan, ditemukan {show.when(found.life.at)} ({found.life.why}) · central was put back: this is "
+        f"Pusat dipulihkan, {indonesian} {show.when(found.life.at)} · central was put back, {english} then: this is "
         f"its life no. {found.lives}, {found.life.incarnation}"
     )
     rows = [
