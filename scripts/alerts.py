@@ -256,6 +256,7 @@ def _states(at: Clock) -> Iterator[Alert]:
         ),
         lasting=at.lasting(HOUR),
     )
+    yield from _put_back(at)
     hour = at.over(HOUR)
     yield Alert(
         "SyncInvariantViolated",
@@ -272,6 +273,38 @@ def _states(at: Clock) -> Iterator[Alert]:
             "A self-check of Selaras failed. Stop and look before any school syncs; the alert stays until an hour "
             "after the service was started anew.",
         ),
+    )
+
+
+def _put_back(at: Clock) -> Iterator[Alert]:
+    """Central began another life within a day; what did not come back by itself waits for officers."""
+    yield Alert(
+        "CentralPutBack",
+        "ticket",
+        f"time() - max by (site) (selaras_central_life_begun_timestamp_seconds) < {at.seconds(DAY)}\n"
+        "and max by (site) (selaras_central_lives) > 1",
+        Words(
+            "Basis data {{ $labels.site }} memulai hidup baru {{ $value | humanizeDuration }} yang lalu",
+            "The database of {{ $labels.site }} began another life {{ $value | humanizeDuration }} ago",
+            "Dipulihkan dari cadangan, atau peladen lain mengambil alih. Setiap sekolah mengembalikan bagiannya pada "
+            "sesi berikutnya (SYN-14): `selaras central report` menyebut yang sudah dan yang belum.",
+            "It was put back from a backup, or another server took over. Each school gives back its part at its next "
+            "session (SYN-14): `selaras central report` names those that did and those that have not yet.",
+        ),
+        labels={"reason": "begun"},
+    )
+    yield Alert(
+        "CentralPutBack",
+        "ticket",
+        f"{_states_of('selaras_central_listed', 'site')} > 0",
+        Words(
+            "{{ $value }} catatan di {{ $labels.site }} menunggu keputusan petugas sejak pusat dipulihkan",
+            "{{ $value }} record(s) at {{ $labels.site }} wait for officers since central was put back",
+            "Tidak kembali sendiri, dan hanya boleh diisi pusat: `selaras central listed`, lalu terima atau abaikan.",
+            "It did not come back by itself and is central's own: `selaras central listed`, then accept or dismiss.",
+        ),
+        lasting=at.lasting(DAY),
+        labels={"reason": "listed"},
     )
 
 

@@ -191,6 +191,24 @@ SYNCS = Dashboard(
                       [(_rate("selaras_central_residu_total", "rule, state"), "{{rule}} {{state}}")], unit="ops"),
             ],
         ),
+        Row(
+            "Pusat dipulihkan dari cadangan · central put back from a backup",
+            [
+                _stat("Hidup ke- · life number", f"max(selaras_central_lives{{{SITE}}})", red=None,
+                      about="1: belum pernah dipulihkan · never put back"),
+                _stat("Dimulai · began", f"max({_age('selaras_central_life_begun_timestamp_seconds', 'site')})",
+                      red=None, unit="s", about="yang lalu · ago"),
+                Panel("Sekolah yang belum terlihat · schools not seen yet",
+                      [(_state("selaras_central_schools_unseen", "site"), "{{site}}")],
+                      about="selaras central report"),
+                Panel("Kembali dari sekolah · came back from schools",
+                      [(_rate("selaras_central_given_back_records_total", "outcome"), "{{outcome}}")], unit="ops",
+                      stacked=True),
+                Panel("Menunggu petugas · wait for officers",
+                      [(_state("selaras_central_listed", "outcome"), "{{outcome}}")], stacked=True, red=1,
+                      about="selaras central listed"),
+            ],
+        ),
     ],
 )  # fmt: skip
 

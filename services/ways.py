@@ -98,7 +98,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
         for kind in ("sync", "pull", "restore", "verify")
     },
 }
-"""What is announced about a request: each names it as its `cause`."""
+"""What is announced about a request: each names it as its `cause`. A recover nobody asks for, so it stands at none."""
 
 
 def reached(way: Way) -> list[str]:

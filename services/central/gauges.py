@@ -22,6 +22,8 @@ from services.metrics import VERDICTS, Invariants, StateGauge
 
 INVARIANTS = ("past_as_stated", "seq_without_holes", "version_known", "nothing_forgotten")
 """The self-checks of protocol.md 7 that central makes."""
+LISTED = (Given.MOVED.value, Given.UNPROVEN.value, "written")
+"""What may have become of a record that is listed for officers; written: by an installation that was replaced."""
 
 
 class Counters:
@@ -163,6 +165,34 @@ class Gauges:
             ("work",),
             site,
         )
+        self._begun = StateGauge(
+            registry,
+            "selaras_central_life_begun_timestamp_seconds",
+            "When the present life of central's database began",
+            (),
+            site,
+        )
+        self._lives = StateGauge(
+            registry,
+            "selaras_central_lives",
+            "Lives that central's database has had; above 1: it was put back, or another server took over",
+            (),
+            site,
+        )
+        self._unseen = StateGauge(
+            registry,
+            "selaras_central_schools_unseen",
+            "Schools with an installation and no statement since central was put back; 0 in its first life",
+            (),
+            site,
+        )
+        self._listed = StateGauge(
+            registry,
+            "selaras_central_listed",
+            "Records that wait for officers since central was put back, by what became of them",
+            ("outcome",),
+            site,
+        )
 
     async def refresh(self) -> None:
         """Read the states. Raises DatabaseAway."""
@@ -174,4 +204,9 @@ class Gauges:
         waiting = await overview.background(self._database)
         self._waiting.replace({(work,): number for work, (number, _) in waiting.items()})
         self._oldest.replace({(work,): since for work, (_, since) in waiting.items()})
+        life = await overview.lives(self._database)
+        self._begun.replace({(): life.begun})
+        self._lives.replace({(): life.number})
+        self._unseen.replace({(): life.unseen})
+        self._listed.replace({(outcome,): life.listed.get(outcome, 0) for outcome in LISTED})
         self._dead.replace({(queue, code): n for (queue, code), n in (await self._quarantine.counts()).items()})

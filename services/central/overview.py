@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from services.central.judging import Outcome
@@ -9,6 +10,20 @@ from services.database import Database
 
 State = Literal["unregistered", "never", "pulled_not_synced", "pending", "in_sync"]
 """The first that fits: no installation; never synced; what it pulled is not confirmed; has not fetched all; equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """How central stands in its present life: when that began (a Unix time; 0: none has yet) and which one it is.
+
+    `unseen`: schools that have an installation and no statement of this life; in the first one nobody has to come back.
+    `listed`: what waits for officers since central was put back, by what became of it.
+    """
+
+    begun: float
+    number: int
+    unseen: int
+    listed: dict[str, int]
 
 
 async def schools_by_state(database: Database) -> dict[State, int]:
@@ -79,6 +94,30 @@ async def background(database: Database) -> dict[Literal["follow_up", "judgement
         "follow_up": (row.follow_ups, float(row.follow_up_since or 0)),
         "judgement": (row.judgements, float(row.judge_since or 0)),
     }
+
+
+async def lives(database: Database) -> Lives:
+    """How central stands in its present life."""
+    async with database.transaction() as transaction:
+        life = await transaction.row(
+            """
+            SELECT extract(epoch FROM life.begun_at) AS begun, every.number,
+                   CASE WHEN every.number > 1 THEN (
+                       SELECT count(*) FROM school s
+                       WHERE s.install_id IS NOT NULL AND NOT EXISTS (
+                           SELECT 1 FROM statement t WHERE t.npsn = s.npsn AND t.incarnation = life.incarnation
+                       )
+                   ) ELSE 0 END AS unseen
+            FROM incarnation AS life, (SELECT count(*) AS number FROM incarnation) AS every WHERE life.is_current
+            """
+        )
+        rows = await transaction.rows(
+            "SELECT outcome, count(*) AS n FROM given_back WHERE state = 'open' GROUP BY outcome"
+        )
+    found = {row.outcome: int(row.n) for row in rows}
+    if life is None:
+        return Lives(0.0, 0, 0, found)
+    return Lives(float(life.begun), life.number, life.unseen, found)
 
 
 async def schools(database: Database) -> list[str]:

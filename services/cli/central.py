@@ -80,20 +80,17 @@ def _decide(npsn: str, ids: Sequence[int] | None, every: bool, choice: State, ac
     show.said(json, {"npsn": npsn, "state": choice, "ids": [one.id for one in found]}, f"{len(found)} {word}")
 
 
-_WHY = {
-    lives.FOUND: "ditemukan sendiri · found by itself",
-    lives.SAID: "dinyatakan · as was said",
-    lives.FIRST: "sejak · since",
-}
+_WHY = {lives.FOUND: ("ditemukan sendiri", "as it found by itself"), lives.SAID: ("dinyatakan", "as somebody said")}
 
 
 def _show(found: Report) -> None:
     if found.lives == 1:
         show.line("Pusat belum pernah dipulihkan dari cadangan · central was never put back from a backup.")
         return
+    indonesian, english = _WHY.get(found.life.why, (found.life.why, found.life.why))
     show.line(
-        f"Pusat dipulihkan dari cadangan, {_WHY[found.life.why]} {show.when(found.life.at)} · central was put back "
-        f"from a backup: this is its life no. {found.lives}, {found.life.incarnation}"
+        f"Pusat dipulihkan, {indonesian} {show.when(found.life.at)} · central was put back, {english} then: this is "
+        f"its life no. {found.lives}, {found.life.incarnation}"
     )
     rows = [
         (one.npsn, one.nama, one.taken, one.moved, one.unproven, one.older, one.listed)

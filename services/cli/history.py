@@ -74,7 +74,8 @@ def _entry(entry: Entry, npsn: str) -> Iterator[str]:
         number = f"sesi · session {stated.session}, seq {stated.seq}, root {stated.root}"
         yield f"   {number}" if stated.signed else f"   {number} (tidak ditandatangani · not signed)"
         if stated.signed:
-            yield f"   → selaras receipt show {npsn} --session {stated.session}"
+            life = "" if stated.is_alone else f" --life {stated.incarnation}"
+            yield f"   → selaras receipt show {npsn} --session {stated.session}{life}"
 
 
 def _facts(entry: Entry) -> Iterator[str]:

@@ -45,6 +45,9 @@ def receipt_show(
     session: Annotated[
         int | None, typer.Option("--session", min=1, max=LARGEST, help="The session; without it, the last sync")
     ] = None,
+    life: Annotated[
+        str | None, typer.Option("--life", help="Central's life (incarnation), if several had that session")
+    ] = None,
 ) -> None:
     """A school's receipt as a file (JSON): `> bukti.json`, and hand it on."""
 
@@ -55,7 +58,7 @@ def receipt_show(
     async def read() -> str | None:
         database = Database(CommandSettings().need("site_database_url"), pool=1)
         try:
-            return await receipts.find(database, npsn, session)
+            return await receipts.find(database, npsn, session, life)
         finally:
             await database.close()
 

@@ -69,6 +69,7 @@ def _show_status(s: standing.Status) -> None:
             ("sinkron terakhir · last sync", show.when(s.last_sync_at)),
             ("tarik terakhir · last pull", show.when(s.last_pull_at)),
             *([("pasang ulang sejak · restoring since", show.when(s.restoring_since))] if s.restoring_since else []),
+            *([("pemulihan sejak · recovering since", show.when(s.recovering_since))] if s.recovering_since else []),
             *([("perubahan ditahan · changes parked", s.parked)] if s.parked else []),
             (
                 "sesi terakhir · latest",

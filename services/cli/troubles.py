@@ -36,6 +36,8 @@ def ours(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, NoAnswer):
         return str(error), UNFINISHED
     if isinstance(error, Transient):
+        if state := _of_state(error.__cause__):  # a service waits for that, a person looks
+            return state, NOT_SET_UP
         return (
             f"Out of reach ({type(error).__name__}: {error}). Is everything running? `make up` starts it.",
             NOT_SET_UP,
@@ -45,12 +47,16 @@ def ours(error: Exception) -> tuple[str, int] | None:
     return None
 
 
+def _of_state(error: BaseException | None) -> str | None:
+    """The sentence for what PostgreSQL answered, if it is one of those."""
+    state = str(getattr(error, "sqlstate", None) or "")
+    return next((sentence for beginning, sentence in _SQLSTATES.items() if state.startswith(beginning)), None)
+
+
 def told(error: Exception) -> tuple[str, int]:
     """One sentence, which quotes no data, and the exit code."""
-    state = str(getattr(error, "sqlstate", None) or "")
-    for beginning, sentence in _SQLSTATES.items():
-        if state.startswith(beginning):
-            return sentence, NOT_SET_UP
+    if sentence := _of_state(error):
+        return sentence, NOT_SET_UP
     if certificate := tls.cause(error):
         return (
             "The broker does not prove that it is the right one: its certificate is not signed by the CA of the "

@@ -15,13 +15,16 @@ from services.database import Database, Row, from_json
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What central stated at the end. `signed`: `selaras receipt show --session` can hand it out."""
+    """What central stated at the end. `signed`: `selaras receipt show --session` can hand it out. `is_alone`: no
+    session of another life of central's, before it was put back or since, ended with a statement under the same number.
+    """
 
     session: int
     incarnation: str
     seq: int
     root: str
     signed: bool
+    is_alone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,11 @@ async def history(
                    s.outcome, s.reason, s.attempt, s.progress, s.waiting,
                    s.ending - ARRAY['jws', 'receipt', 'findings'] AS told,
                    jsonb_array_length(coalesce(s.ending -> 'findings', '[]')) AS findings,
-                   t.session, t.incarnation, t.head_seq, t.root, t.jws <> '' AS signed
+                   t.session, t.incarnation, t.head_seq, t.root, t.jws <> '' AS signed,
+                   NOT EXISTS (
+                       SELECT 1 FROM statement u
+                       WHERE u.npsn = s.npsn AND u.session = t.session AND u.incarnation <> t.incarnation
+                   ) AS is_alone
             FROM session s LEFT JOIN statement t
               ON t.npsn = s.npsn AND t.incarnation = s.ending -> 'receipt' ->> 'incarnation'
              AND t.session = CAST(s.ending -> 'receipt' ->> 'session' AS bigint)
@@ -135,7 +142,7 @@ def _entry(row: Row) -> Entry:
         verdicts=told.get("verdicts", {}),
         statement=None
         if row.session is None
-        else Statement(row.session, row.incarnation, row.head_seq, row.root, row.signed),
+        else Statement(row.session, row.incarnation, row.head_seq, row.root, row.signed, row.is_alone),
     )
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from services.database import Database
 
 
-async def find(database: Database, npsn: str, session: int | None) -> str | None:
+async def find(database: Database, npsn: str, session: int | None, life: str | None = None) -> str | None:
     """The signed statement of that session; without one, of the last sync: the receipt. None if there is none.
 
+    Where sessions of several lives of central's have that number it is the newest one, unless `life` (an incarnation)
+    names another.
     Statements that central had not signed (an older release's) are passed over.
     """
     which = "kind = 'sync'" if session is None else "session = :session"
+    which += "" if life is None else " AND incarnation = :life"
+    named = {name: value for name, value in (("session", session), ("life", life)) if value is not None}
     async with database.transaction() as transaction:
         found = await transaction.value(
             f"""
@@ -18,7 +22,7 @@ async def find(database: Database, npsn: str, session: int | None) -> str | None
             ORDER BY at DESC, session DESC LIMIT 1
             """,  # noqa: S608
             npsn=npsn,
-            **({} if session is None else {"session": session}),
+            **named,
         )
     return None if found is None else str(found)
 

@@ -42,6 +42,7 @@ class Status:
     `pending` counts the records central has not got yet, `held` those of them that wait for a decided conflict,
     `refused` those that central refused last. `root` (hex) is of what this site knows central to hold at `cursor`.
     `restoring_since`: a restore is under way, or asked for; `parked` change events wait for its end.
+    `recovering_since`: what a central that was put back has forgotten is being given back; so long it is `pending`.
     """
 
     npsn: str
@@ -61,6 +62,7 @@ class Status:
     last_pull_at: datetime | None
     latest: dict[str, Latest]
     restoring_since: datetime | None = None
+    recovering_since: datetime | None = None
     parked: int = 0
     open: list[Open] = field(default_factory=list)
 
@@ -84,7 +86,8 @@ async def status(database: Database, npsn: str) -> Status | None:
         school = await transaction.row(
             """
             SELECT nama, registered_at, revision, verdict_revision, verdict_at, invalid, warning, cursor,
-                   last_sync_at, last_pull_at, restoring_since
+                   last_sync_at, last_pull_at, restoring_since,
+                   (SELECT begun_at FROM recovery WHERE npsn = :npsn) AS recovering_since
             FROM school WHERE npsn = :npsn
             """,
             npsn=npsn,
@@ -119,6 +122,7 @@ async def status(database: Database, npsn: str) -> Status | None:
             last_pull_at=school.last_pull_at,
             latest={latest.kind: latest for latest in await _latest(transaction, npsn)},
             restoring_since=school.restoring_since,
+            recovering_since=school.recovering_since,
             parked=await parking.count(transaction, npsn),
             open=await _open(transaction, npsn),
         )

@@ -126,6 +126,41 @@ async def test_the_states_of_schools_and_the_dead_letters_are_read_at_scrape(des
     assert metrics.get_sample_value("selaras_dead_letters", labels) == 1
 
 
+async def test_the_life_of_the_database_who_has_not_come_back_and_what_is_listed_are_read_at_scrape(desk: Desk) -> None:
+    metrics = CollectorRegistry()
+    gauges = Gauges(metrics, desk.database, Quarantine(desk.database), "pusat")
+
+    async def scraped() -> dict[str, float | None]:
+        await gauges.refresh()
+        names = ("lives", "schools_unseen", "life_begun_timestamp_seconds")
+        return {name: metrics.get_sample_value(f"selaras_central_{name}", {"site": "pusat"}) for name in names}
+
+    first = await scraped()
+    assert (first["lives"], first["schools_unseen"]) == (1, 0), "a school without a statement, but nothing was put back"
+    begun = await lives.restored(desk.database)
+    assert await scraped() == {
+        "lives": 2, "schools_unseen": 1, "life_begun_timestamp_seconds": pytest.approx(begun.at.timestamp()),
+    }  # fmt: skip
+    await (await desk.open("pull")).verified()
+    assert (await scraped())["schools_unseen"] == 0
+    async with desk.database.transaction() as transaction:
+        for record, state in (("a", "open"), ("b", "open"), ("c", "dismissed"), ("d", None)):
+            await transaction.run(
+                """
+                INSERT INTO given_back
+                    (npsn, incarnation, session, entity, record_id, version, outcome, is_proven, state)
+                VALUES (:npsn, :life, 1, 'peserta_didik', :record, 2, 'moved', true, :state)
+                """,
+                npsn=NPSN, life=begun.incarnation, record=record, state=state,
+            )  # fmt: skip
+    await gauges.refresh()
+    listed = {
+        outcome: metrics.get_sample_value("selaras_central_listed", {"site": "pusat", "outcome": outcome})
+        for outcome in ("moved", "unproven", "written")
+    }
+    assert listed == {"moved": 2, "unproven": 0, "written": 0}
+
+
 async def test_counters_count_sessions_and_verdicts(desk: Desk) -> None:
     session = await desk.open()
     await session.pushed(put(1, 1, rt=(None, 7)), put(2, 1, rt=(None, 7)))

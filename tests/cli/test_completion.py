@@ -41,7 +41,7 @@ LINES = {
     "selaras officer school ": {"add", "code", "show"},
     "selaras sync --r": {"--role"},
     "selaras history --": {"--kind", "--failed", "--limit", "--json", "--help"},
-    "selaras history 99000010 --kind ": {"sync", "pull", "restore", "verify"},
+    "selaras history 99000010 --kind ": {"sync", "pull", "restore", "verify", "recover"},
     "selaras config check sy": {"syncer"},
 }
 

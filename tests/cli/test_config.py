@@ -109,7 +109,9 @@ async def test_another_services_user_is_told_what_it_may_not_do(terminal: Termin
     assert wrong(said) == {
         "broker: rights": "puller may not use syncer.requests",
         "central's broker: rights": "situs-pull may not use "
-        + ", ".join(f"{topology.CENTRAL} (situs-pull.{verb})" for verb in ("push", "mend", "register")),
+        + ", ".join(
+            f"{topology.CENTRAL} (situs-pull.{verb})" for verb in topology.SYNC_VERBS if verb not in topology.PULL_VERBS
+        ),
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from services.database import Database
 from services.problems import problem
-from services.replica import registration
+from services.replica import receipts, registration
 from services.replica.history import History, history
 from services.replica.requests import Job, Requests
 from services.replica.sessions import Replica
@@ -28,9 +28,16 @@ async def taken(replica: Replica, kind: str) -> Job:
     return job
 
 
-async def complete(replica: Replica, job: Job, *, session: int, jws: str = "e30.e30.") -> None:
+async def complete(replica: Replica, job: Job, *, session: int, jws: str = "e30.e30.", life: str = FIRST_LIFE) -> None:
     """Central stated that both sides are equal."""
-    statement = {**STATEMENT, "session": session, "kind": job.kind, "head_seq": 10 * session, "root": f"0{session}"}
+    statement = {
+        **STATEMENT,
+        "session": session,
+        "incarnation": life,
+        "kind": job.kind,
+        "head_seq": 10 * session,
+        "root": f"0{session}",
+    }
     data = {**DATA, "cause": job.cause.model_dump(), "kind": job.kind, "receipt": statement}
     await replica.complete(job, outcome="completed", statement=statement, jws=jws, data=data)
 
@@ -72,6 +79,21 @@ async def test_a_statement_that_central_did_not_sign_is_told_as_such(replica: Re
     (only,) = (await read(replica)).entries
     assert only.statement is not None
     assert not only.statement.signed
+
+
+async def test_sessions_of_two_lives_with_one_number_lead_to_their_own_statements(replica: Replica) -> None:
+    for number, life, jws in ((1, FIRST_LIFE, "first"), (1, "second-life", "second"), (2, "second-life", "alone")):
+        await replica.requests.ask(a_wish(f"event-{jws}"))
+        await complete(replica, await taken(replica, "sync"), session=number, jws=jws, life=life)
+    stated = [entry.statement for entry in (await read(replica)).entries]
+    assert [(one.incarnation, one.is_alone) for one in stated if one] == [
+        ("second-life", True), ("second-life", False), (FIRST_LIFE, False),
+    ]  # fmt: skip
+    database = replica.requests.database
+    assert await receipts.find(database, NPSN, 1) == "second"
+    assert await receipts.find(database, NPSN, 1, FIRST_LIFE) == "first"
+    assert await receipts.find(database, NPSN, 2, FIRST_LIFE) is None
+    assert await receipts.find(database, NPSN, None, FIRST_LIFE) == "first"
 
 
 async def test_a_request_that_joined_a_session_says_so_and_names_the_same_statement(replica: Replica) -> None:

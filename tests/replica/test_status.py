@@ -168,3 +168,15 @@ async def test_the_gauges_are_what_the_rows_say(site_database: Database) -> None
 async def _clock(database: Database) -> float:
     async with database.transaction() as transaction:
         return float(await transaction.value("SELECT extract(epoch FROM now())"))
+
+
+async def test_a_school_that_gives_back_what_central_has_forgotten_says_since_when(site_database: Database) -> None:
+    await register(site_database)
+    before = await status(site_database, NPSN)
+    assert before is not None
+    assert before.recovering_since is None
+    for npsn in (NPSN, OTHER_NPSN):
+        await run(site_database, "INSERT INTO recovery (npsn, life, common) VALUES (:npsn, 'l', 0)", npsn=npsn)
+    during = await status(site_database, NPSN)
+    assert during is not None
+    assert during.recovering_since is not None

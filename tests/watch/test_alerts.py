@@ -18,7 +18,7 @@ from rich.console import Console
 
 from scripts import alerts
 from services import signing, topology
-from services.central import administration
+from services.central import administration, lives
 from services.demo.stage import Stage
 from services.demo.synthetic import jsonl, synthetic_school
 from services.embedded.servers import Servers
@@ -241,6 +241,18 @@ async def test_a_backup_that_is_not_made_is_alarmed_until_one_is(
     assert made.code == 0, made
     await resolved(watch, "BackupTooOld", site="situs")
     await restart(broken, "validator")
+
+
+async def test_central_put_back_is_alarmed_for_a_day_and_schools_go_on(
+    watch: Watch, stage: Stage, school: School
+) -> None:
+    await lives.restored(stage.registry)
+    await fired(watch, "CentralPutBack", TICKET, site="pusat", reason="begun")
+    async with stage.at(school.npsn) as client:
+        assert isinstance(await stage.session(client, "sync", "principal"), SessionCompleted)
+    a_day_ago = "UPDATE incarnation SET begun_at = begun_at - CAST('25 hours' AS interval) WHERE is_current"
+    await by_hand(stage.registry, a_day_ago)
+    await resolved(watch, "CentralPutBack", site="pusat", reason="begun")
 
 
 async def test_a_service_that_is_down_is_alarmed_with_its_site_until_it_is_up(watch: Watch, broken: Stack) -> None:

@@ -54,7 +54,52 @@ def backups(site: str, last: str, schedule: str) -> Series:
     }
 
 
+def lives(begun: str, number: str, listed: str = "0x5000") -> Series:
+    """Of central's lives, alike from two processes: since when, which one it is, what waits for officers."""
+    values = {
+        "life_begun_timestamp_seconds": ("", begun), "lives": ("", number), "listed": (',outcome="moved"', listed),
+    }  # fmt: skip
+    return {
+        f'selaras_central_{name}{{job="central",site="pusat",instance="c{n}:9100"{labels}}}': series
+        for name, (labels, series) in values.items()
+        for n in range(2)
+    }
+
+
+PUT_BACK = {"site": "pusat", "severity": "ticket"}
+
 CASES = [
+    Case(
+        "CentralPutBack",
+        "the first life, however young",
+        lives("0x300", "1x300"),
+        {"0m": [], "60m": [], "1500m": []},
+        every="10m",
+    ),
+    Case(
+        "CentralPutBack",
+        "another life begins after two hours; for a day, once though two processes show it",
+        lives("0x11 7200x300", "1x11 2x300"),
+        {
+            "110m": [], "120m": [PUT_BACK | {"reason": "begun"}], "1550m": [PUT_BACK | {"reason": "begun"}],
+            "1570m": [],
+        },
+        every="10m",
+    ),
+    Case(
+        "CentralPutBack",
+        "something waits for officers for more than a day, then it is decided",
+        lives("0x400", "1x400", "0x5 2x200 0x100"),
+        {"1490m": [], "1520m": [PUT_BACK | {"reason": "listed"}], "2100m": []},
+        every="10m",
+    ),
+    Case(
+        "CentralPutBack",
+        "something is listed, and decided within a day",
+        lives("0x400", "1x400", "0x5 2x140 0x100"),
+        {"1400m": [], "1460m": [], "1600m": []},
+        every="10m",
+    ),
     Case(
         "BackupTooOld",
         "none for more than a day and a half of a daily schedule, at the site and at central, then one",
@@ -370,7 +415,7 @@ def test_the_alerts_are_those_that_the_operators_were_promised() -> None:
     assert set(NAMES) == {
         "SyncFailedOutstanding", "SyncFailureRatioHigh", "SyncPendingTooOld", "SyncBacklogNotDraining",
         "SyncNoneSucceeded", "PendingRecordsTooOld", "DeadLettersPresent", "SyncInvariantViolated", "SyncBlind",
-        "BrokerNearBlocking", "BackupTooOld",
+        "BrokerNearBlocking", "BackupTooOld", "CentralPutBack",
     }  # fmt: skip
 
 
