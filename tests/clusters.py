@@ -176,7 +176,7 @@ class Cluster:
         """Name this moment, and have the WAL up to it archived."""
         self.run(f"SELECT pg_create_restore_point('{name}')")
         segment = self.run("SELECT pg_walfile_name(pg_switch_wal())")
-        until(lambda: (self.clusters.archive / str(segment)).exists())
+        until((self.clusters.archive / str(segment)).exists)
 
     def until_promoted(self) -> None:
         """Wait until it is nobody's standby and no longer recovers."""

@@ -1,4 +1,4 @@
-"""A database that is not the one that was stored begins another life: tried on PostgreSQL clusters of the tests' own."""
+"""A database that is not the one that was stored begins another life: tried on real clusters of PostgreSQL."""
 
 from __future__ import annotations
 
