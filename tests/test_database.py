@@ -84,7 +84,8 @@ async def test_a_connection_that_the_server_ended_between_two_statements_is_a_da
     await proxy.start()
     proxy.linger()
     through = Database(proxy.url, pool=1)
-    with pytest.raises(DatabaseAway):
+
+    async def is_ended_meanwhile() -> None:
         async with through.transaction() if statements == "in a transaction" else through.statement() as transaction:
             pid = await transaction.value("SELECT pg_backend_pid()")
             async with site_database.transaction() as other:
@@ -92,6 +93,9 @@ async def test_a_connection_that_the_server_ended_between_two_statements_is_a_da
             await proxy.ends()
             await asyncio.sleep(0.05)  # the driver reads the last words
             await transaction.value("SELECT 1")
+
+    with pytest.raises(DatabaseAway):
+        await is_ended_meanwhile()
     await through.ping()
     await through.close()
     await proxy.stop()

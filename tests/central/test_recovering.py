@@ -195,8 +195,9 @@ def counted(desk: Desk, outcome: str, entity: str = "peserta_didik") -> float:
 
 async def test_a_site_that_has_seen_what_central_forgot_recovers_first_and_only_its_syncer_may(desk: Desk) -> None:
     site = await forgotten(desk, put(1, 1, rt=(None, 5)))
-    for kind in ("sync", "pull", "verify"):
-        assert codes([expect(await site.asks(kind), SessionRefusal).problem]) == ["SYN-14"]  # type: ignore[arg-type]
+    kinds: tuple[Kind, ...] = ("sync", "pull", "verify")
+    for kind in kinds:
+        assert codes([expect(await site.asks(kind), SessionRefusal).problem]) == ["SYN-14"]
     expect(await site.asks("restore"), SessionGranted)
     with pytest.raises(MessageRefused, match="MSG-05"):
         await desk.ask("situs-pull", "open", site.opening("recover"))
@@ -209,7 +210,7 @@ async def test_a_site_that_has_seen_what_central_forgot_recovers_first_and_only_
 async def test_a_site_that_has_seen_nothing_of_what_is_forgotten_goes_on(desk: Desk) -> None:
     site = await synced(desk)
     await back_up(desk.database)
-    expect(await desk.officer(corrects(1, 1, nama="Lain")), object)  # nobody fetched it
+    await desk.officer(corrects(1, 1, nama="Lain"))  # nobody fetched it
     await put_back(desk.database)
     granted = expect(await site.asks("sync"), SessionGranted)
     assert granted.common == 4

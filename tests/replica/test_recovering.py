@@ -20,11 +20,13 @@ from services.messages import (
     SessionGranted,
     SessionPage,
 )
+from services.problems import problem
 from services.replica import records, recovering, registration
 from services.replica.asking import Wanted
 from services.replica.recovering import Recovery
 from services.replica.requests import Job, LeaseLost, Requests
-from tests.builders import a_new_student, new_id
+from services.replica.sessions import Replica
+from tests.builders import TODAY, a_new_student, new_id
 
 NPSN = "97000003"
 A, B, C = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
@@ -296,3 +298,36 @@ async def test_nothing_is_left_of_a_recover_that_is_complete(requests: Requests,
         await recovering.drop(transaction, NPSN)
         assert not await recovering.is_under_way(transaction, NPSN)
     assert await aside(requests) == {}
+
+
+# ── what waits for it ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def a_pull_that_waits(requests: Requests) -> tuple[Job, Job]:
+    """A pull that found that the school must recover, long after central went away; and the recover."""
+    await requests.ask(Wanted(NPSN, "pull", "/uji", "tarik-1", "operator"))
+    pull = await requests.take("pull", "worker")
+    assert pull is not None
+    await requests.recover_first(pull, seconds=300, told=problem("SYN-14"))
+    assert await requests.take("pull", "worker") is None
+    recover = await requests.take("recover", "worker")
+    assert recover is not None
+    return pull, recover
+
+
+STATEMENT = {"incarnation": B, "session": 7, "kind": "recover", "head_seq": 10, "root": "00"}
+
+
+async def test_what_waited_goes_on_as_soon_as_the_recover_is_complete(requests: Requests) -> None:
+    pull, recover = await a_pull_that_waits(requests)
+    replica = Replica(requests, lambda: TODAY)
+    await replica.complete(recover, outcome="completed", statement=STATEMENT, jws="", data={})
+    again = await requests.take("pull", "worker")
+    assert again is not None
+    assert (again.id, again.attempt) == (pull.id, 2)
+
+
+async def test_after_a_recover_that_failed_it_waits_its_time(requests: Requests) -> None:
+    _, recover = await a_pull_that_waits(requests)
+    await Replica(requests, lambda: TODAY).end(recover, "failed", problem("SYN-21"), {})
+    assert await requests.take("pull", "worker") is None
