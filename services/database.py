@@ -36,8 +36,10 @@ LISTEN_CHECK_SECONDS = 30
 PREPARED_STATEMENTS = 300
 """Kept by each connection; a service has about half as many."""
 
-FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """What the driver raises."""
+HAS_ENDED = "cannot switch to state"
+"""How the driver says that the server has ended the connection between two statements, and it has only heard why."""
 
 Statement = tuple[str, Callable[[Mapping[str, Any]], list[Any]]]
 """A statement as PostgreSQL takes it ($1, $2 …), and what puts named values in that order."""
@@ -129,7 +131,7 @@ class Database:
                 connection = await pool.acquire(timeout=STATEMENT_SECONDS)
                 try:
                     yield connection
-                except (asyncio.CancelledError, TimeoutError, OSError):
+                except (asyncio.CancelledError, TimeoutError, OSError, asyncpg.InternalClientError):
                     connection.terminate()
                     raise
                 finally:
@@ -291,6 +293,8 @@ def is_transient(error: BaseException) -> bool:
         return True  # the tables were migrated meanwhile; the driver has forgotten the statement, and knows it anew
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate or "").startswith(TRANSIENT_STATES)
+    if isinstance(error, asyncpg.InternalClientError):
+        return str(error).startswith(HAS_ENDED)
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # a value of a type that the statement does not take: a fault of ours
     return isinstance(error, OSError | TimeoutError)  # the socket, or no connection of the pool is free

@@ -97,6 +97,7 @@ class Service:
         self._workers: list[Worker] = []
         self._gauges: list[Callable[[], Awaitable[None]]] = []
         self._parts: list[Part] = []
+        self._preparations: list[Callable[[], Awaitable[object]]] = []
         self._consumer: Consumer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -144,6 +145,12 @@ class Service:
     def scrape(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Call `refresh` before each scrape, to read state gauges from the database."""
         self._gauges.append(refresh)
+
+    def prepare(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Do something with the database before anything is taken from the broker; one that goes away meanwhile is
+        waited for, and the step is taken again. It may raise NotSetUp.
+        """
+        self._preparations.append(step)
 
     def part(self, part: Part) -> None:
         """Start and stop something else with the service (a line to central)."""
@@ -224,11 +231,13 @@ class Service:
             try:
                 async with self.database.transaction() as transaction:
                     found = await tables.read(transaction)
+                if why := tables.misfit(self._side, found):
+                    raise NotSetUp(why)
+                for step in self._preparations:
+                    await step()
             except DatabaseAway as error:
                 self._say("start", f"waiting for the database ({error})")
             else:
-                if why := tables.misfit(self._side, found):
-                    raise NotSetUp(why)
                 if tables.newer(self._side, found):
                     log.warning(
                         "the tables are of a newer release, on which this one may run",

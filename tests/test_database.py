@@ -49,11 +49,17 @@ def test_what_passes_by_itself() -> None:
     for passes in (
         *(kind("") for kind in server),
         asyncpg.InterfaceError("closed"),
+        asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
         ConnectionResetError(),
         TimeoutError(),
     ):
         assert is_transient(passes), passes
-    for stays in (asyncpg.UniqueViolationError(""), asyncpg.UndefinedTableError(""), ValueError()):
+    for stays in (
+        asyncpg.UniqueViolationError(""),
+        asyncpg.UndefinedTableError(""),
+        asyncpg.InternalClientError(""),
+        ValueError(),
+    ):
         assert not is_transient(stays), stays
 
 
@@ -68,6 +74,31 @@ async def test_a_database_that_was_closed_opens_again(site_database: Database) -
     await site_database.ping()
     await site_database.close()
     await site_database.ping()
+
+
+@pytest.mark.parametrize("statements", ["in a transaction", "by themselves"])
+async def test_a_connection_that_the_server_ended_between_two_statements_is_a_database_that_is_away(
+    site_database: Database, statements: str
+) -> None:
+    proxy = Proxy(site_database.url)
+    await proxy.start()
+    proxy.linger()
+    through = Database(proxy.url, pool=1)
+
+    async def is_ended_meanwhile() -> None:
+        async with through.transaction() if statements == "in a transaction" else through.statement() as transaction:
+            pid = await transaction.value("SELECT pg_backend_pid()")
+            async with site_database.transaction() as other:
+                await other.value("SELECT pg_terminate_backend(:pid)", pid=pid)
+            await proxy.ends()
+            await asyncio.sleep(0.05)  # the driver reads the last words
+            await transaction.value("SELECT 1")
+
+    with pytest.raises(DatabaseAway):
+        await is_ended_meanwhile()
+    await through.ping()
+    await through.close()
+    await proxy.stop()
 
 
 async def test_notices_are_heard_also_after_the_connection_was_lost(

@@ -98,7 +98,7 @@ def build(settings: Settings) -> Service:
     backups = Backups(database, "central", settings, service.registry)
     service.work(backups.work)
     service.scrape(backups.refresh)
-    service.part(_Life(database, keys))
+    service.prepare(lambda: _begin(database, keys))
     return service
 
 
@@ -120,23 +120,15 @@ def handlers(
     return made
 
 
-class _Life:
-    """Before anything is taken from the broker: the keys can be read, and the database's incarnation is there."""
-
-    def __init__(self, database: Database, keys: Callable[[], SigningKeys]) -> None:
-        self._database = database
-        self._keys = keys
-
-    async def start(self) -> None:
-        """Read the keys, and begin the first life if there is none. Raises NotSetUp."""
-        try:
-            self._keys()
-        except KeysUnusable as error:
-            raise NotSetUp(f"SELARAS_SIGNING_KEYS_FILE: {error}") from error
-        await lives.ensure(self._database)
-
-    async def stop(self) -> None:
-        """It goes on."""
+async def _begin(database: Database, keys: Callable[[], SigningKeys]) -> None:
+    """Before anything is taken: the keys can be read, and the database's present life is there. Raises NotSetUp, or
+    DatabaseAway also for a standby.
+    """
+    try:
+        keys()
+    except KeysUnusable as error:
+        raise NotSetUp(f"SELARAS_SIGNING_KEYS_FILE: {error}") from error
+    await lives.ensure(database)
 
 
 def _bounds(settings: Settings) -> Bounds:

@@ -133,6 +133,16 @@ async def ask_recover(transaction: Transaction, wanted: Wanted) -> None:
         await store(transaction, wanted)
 
 
+async def go_on(transaction: Transaction, npsn: str) -> None:
+    """A recover is complete: what waited for it may be taken at once, however long central had been away before."""
+    await transaction.run(
+        """
+        UPDATE session SET not_before = now() WHERE npsn = :npsn AND ended_at IS NULL AND waiting ->> 'code' = 'SYN-14'
+        """,
+        npsn=npsn,
+    )
+
+
 async def is_registered(transaction: Transaction, npsn: str) -> bool:
     """Is the school registered at this site?"""
     return bool(await transaction.value("SELECT 1 FROM school WHERE npsn = :npsn", npsn=npsn))

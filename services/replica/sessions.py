@@ -231,6 +231,7 @@ class Replica:
             await mending.keep_stated(transaction, job.npsn, statement["root"], jws)
             if job.kind == "recover":
                 await recovering.drop(transaction, job.npsn)
+                await asking.go_on(transaction, job.npsn)
             await transaction.run(
                 f"UPDATE school SET {_COMPLETED[job.kind]} WHERE npsn = :npsn",  # noqa: S608  one of the literals
                 npsn=job.npsn,

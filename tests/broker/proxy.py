@@ -19,6 +19,8 @@ class Proxy:
         self._passing.set()
         self._open = True
         self._half_open = False
+        self._lingers = False
+        self._ended = asyncio.Event()
         self._clients: list[asyncio.StreamWriter] = []
         self._servers: list[asyncio.StreamWriter] = []
         self._swallowed = asyncio.Event()
@@ -47,6 +49,15 @@ class Proxy:
         """Wait until something came from a client while silent."""
         async with asyncio.timeout(SWALLOW_SECONDS):
             await self._swallowed.wait()
+
+    def linger(self) -> None:
+        """What the server ends stays open to its client, which has only the server's last words."""
+        self._lingers = True
+
+    async def ends(self) -> None:
+        """Wait until the server has ended a connection, and its last words were passed on."""
+        async with asyncio.timeout(SWALLOW_SECONDS):
+            await self._ended.wait()
 
     def silence(self) -> None:
         """A black hole: connections stay, and nothing passes either way."""
@@ -96,4 +107,6 @@ class Proxy:
             while data := await reader.read(CHUNK_BYTES):
                 await self._passing.wait()
                 writer.write(data)
-        writer.transport.abort()
+        self._ended.set()
+        if not self._lingers:
+            writer.transport.abort()

@@ -13,7 +13,7 @@ from typing import Any
 from services.database import Transaction
 from services.demo.stage import Stage
 
-TABLES = ("school", "record", "finding", "statement", "answer")
+TABLES = ("school", "record", "finding", "statement", "stated", "answer")
 """What a copy of the replica holds of a school; requests are not put back, so that none is answered twice."""
 
 
