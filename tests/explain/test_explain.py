@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bench import filling
 from bench.ours import connected
-from services.central import aftermath, cutoff, explaining, moments, recovering
+from services.central import aftermath, lives, recovering
 from services.central import app as central
 from services.central import history as central_history
 from services.database import Database
@@ -148,6 +148,9 @@ async def _looks(stage: Stage, npsn: str) -> None:
     for moment in (moments.AtTime(now), moments.Now("head")):
         async for _ in cutoff.lines(stage.registry, cutoff.Wanted(moment), lambda *_: None):
             pass
+    async with stage.registry.transaction() as transaction:
+        await transaction.run("UPDATE incarnation SET identity = NULL")  # as the release before begins a life
+        await lives.current(transaction)
     await aftermath.report(stage.registry)
     for which in (npsn, None):
         await aftermath.listed(stage.registry, which)
