@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import asyncpg
 import pytest
@@ -346,7 +347,14 @@ class Story:
         assert (stored.fields or {})["alamat_jalan"] == "Kanari Kembali"
         self.heard.shown["central report"] = await self.desk.command("central", "report")
         assert "Kanari Terlupa" in await self.desk.command("central", "listed", self.school.npsn)
-        await asyncio.to_thread(self.stage.stack.wait_ready, "central")  # it waited while its database was away
+
+        async def ready() -> bool | None:
+            try:
+                return (await asyncio.to_thread(self.stage.stack.page, "central", "readyz"))[0] == 200
+            except HTTPError:  # it waited while its database was away
+                return None
+
+        await until(ready, 30)
         await self.look("after central was put back")
 
     async def restored_and_exported(self) -> None:
