@@ -51,6 +51,7 @@ OPS = "ops look over all schools"
 WHOLE: Mapping[str, str] = {
     "install_id IS NULL THEN 'unregistered'": SCRAPE,
     "count(*) AS judged": SCRAPE,
+    "ELSE 0 END AS unseen FROM incarnation AS life": f"{SCRAPE}, and its statements once central was put back",
     "THEN 'pulled_not_synced' WHEN waiting.pending": SCRAPE,
     "SELECT kind, outcome, reason, count(*) AS n": SCRAPE,
     "FROM finding WHERE severity = 'invalid' GROUP BY rule": "a gauge, read at a scrape: the findings of all schools",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import asyncpg
 import pytest
@@ -42,6 +43,7 @@ from services.messages import (
 from tests.broker.desk import Desk, until
 from tests.broker.raw import long, raw, short
 from tests.broker.test_bad_input import BAD, STRANGER
+from tests.e2e.backups import back_up, put_central_back
 from tests.e2e.conftest import School
 from tests.e2e.test_residu import a_newcomer, states
 from tests.logs.canary import NAME, NIK, Canaries, Heard
@@ -332,6 +334,29 @@ class Story:
                     async with database.transaction() as transaction:
                         await transaction.run(statement)
 
+    async def put_back(self) -> None:
+        """Central is put back from a backup: what it forgot comes back, but for what an officer has written since."""
+        backup = await back_up(self.stage)
+        assert isinstance(await self.officer(13, nama="Kanari Terlupa"), OfficerChangeAccepted)
+        assert (await self.typed(self.school.change(14, alamat_jalan="Kanari Kembali")))[0] == 1
+        assert isinstance(await self.end("sync", "principal"), SessionCompleted)
+        await put_central_back(self.stage, backup)
+        assert isinstance(await self.officer(13, nama="Kanari Sesudahnya"), OfficerChangeAccepted)
+        assert isinstance(await self.end("pull"), SessionCompleted)
+        stored = await self.stage.central_record(self.school.npsn, "peserta_didik", self.school.pupils[14])
+        assert (stored.fields or {})["alamat_jalan"] == "Kanari Kembali"
+        self.heard.shown["central report"] = await self.desk.command("central", "report")
+        assert "Kanari Terlupa" in await self.desk.command("central", "listed", self.school.npsn)
+
+        async def ready() -> bool | None:
+            try:
+                return (await asyncio.to_thread(self.stage.stack.page, "central", "readyz"))[0] == 200
+            except HTTPError:  # it waited while its database was away
+                return None
+
+        await until(ready, 30)
+        await self.look("after central was put back")
+
     async def restored_and_exported(self) -> None:
         """What was typed and never sent is written to a file, and given up."""
         assert (await self.typed(self.school.change(12, alamat_jalan="Kanari Belum Terkirim")))[0] == 1
@@ -357,7 +382,7 @@ class Story:
         for path in (
             self.accepted_and_synced, self.residu_at_a_neighbour, self.rejected, self.invalid, self.bad_messages,
             self.strangers, self.crashes, self.quarantine_shown, self.conflict, self.refused_by_central, self.officers,
-            self.failed_session, self.repaired, self.restored_and_exported, self.ops_look,
+            self.failed_session, self.repaired, self.put_back, self.restored_and_exported, self.ops_look,
         ):  # fmt: skip
             await path()
 
