@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bench import filling
 from bench.ours import connected
-from services.central import aftermath, lives, recovering
+from services.central import aftermath, cutoff, explaining, lives, moments, recovering
 from services.central import app as central
 from services.central import history as central_history
 from services.database import Database
