@@ -84,7 +84,7 @@ def _ancestor(record: Replicated, aside: Base, theirs: Base) -> Fields | None:
         else before.get(name)
         for name in mine.keys() | was.keys() | before.keys() | central.keys()
     }
-    return with_values({}, values) or shared
+    return with_values({}, values) or (None if shared is None else {})
 
 
 def _still_shown(record: Replicated, aside: Base, after: Replicated) -> frozenset[str]:

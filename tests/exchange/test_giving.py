@@ -207,3 +207,10 @@ def test_what_was_signed_and_is_not_back_is_seen_by_a_person_or_pending(
         assert back.pending
         by_central = not same(theirs.get(name), (shared or {}).get(name))
         assert (back.conflict is not None and name in back.conflict.fields) == by_central, name
+
+
+def test_what_was_typed_over_an_empty_record_back_to_what_both_share_is_not_lost() -> None:
+    """It is no untouched field, though it equals what the record was rolled back to."""
+    record = rolled_back({"alamat": "x"}, base({"alamat": "x"}))
+    after = give_back(record, Base(2, 20, {}), Base(2, 77, {"alamat": "neu"}), MURID).record
+    assert (after.data, after.conflict, after.pending) == ({"alamat": "x"}, None, True)
