@@ -260,7 +260,8 @@ CATALOGUE: Mapping[str, Explained] = {
     ),
     "SYN-11": Explained(
         "operator", "Registrasi sekolah belum lengkap", "The school's registration is not complete",
-        "Jalankan: selaras register NPSN --code KODE", "Run: selaras register NPSN --code CODE",
+        "Jalankan: selaras register NPSN --code KODE; bila sekolah ini sudah pernah sinkron, tanya pusat dahulu",
+        "Run: selaras register NPSN --code CODE; if this school has synced before, ask central first",
     ),
     "SYN-12": Explained(
         "operator", "Masih ada {n} konflik yang harus diputuskan", "Conflicts still to be decided: {n}",

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from services.central import lives, registry, revising, schools
+from services.central import history, lives, registry, revising, schools
 from services.central.administration import Refused
 from services.central.lives import Begun
 from services.central.recovering import ACCEPTED, DISMISSED, OPEN
 from services.central.registry import NewVersion, Stored
-from services.database import Database, Transaction
+from services.database import Database, Transaction, from_json
 from services.entities import SPECS, Fields
 from services.exchange import canonical
+from services.exchange.canonical import same
 from services.messages import OfficerChange
 from services.problems import problem
 
@@ -68,7 +69,8 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A record that is listed: as the life before had it (`text`; None: deleted), and as central has it (`now`).
+    """A record that is listed: as the life before had it (`text`; None: deleted), as central has it (`now`), and as it
+    was when the present life began (`begun`).
 
     `why`: moved or unproven; written: by an installation that another one has replaced. `is_proven`: central signed it.
     """
@@ -84,6 +86,7 @@ class Listed:
     state: State
     at: datetime
     now: Stored | None
+    begun: Stored | None = None
 
     @property
     def fields(self) -> Fields | None:
@@ -189,13 +192,20 @@ async def decide(database: Database, npsn: str, ids: Sequence[int], choice: Stat
 
 async def _with_present(transaction: Transaction, rows: Sequence[Any]) -> list[Listed]:
     now: dict[tuple[str, str, str], Stored] = {}
+    shared: dict[tuple[str, str, str, str], Stored] = {}
     for npsn in dict.fromkeys(row.npsn for row in rows):
         keys = {(row.entity, row.record_id) for row in rows if row.npsn == npsn}
         now |= {(npsn, *key): stored for key, stored in (await registry.read(transaction, npsn, keys)).items()}
+        lineage = from_json(await transaction.value("SELECT lineage FROM school WHERE npsn = :npsn", npsn=npsn))
+        for life in lineage or ():
+            incarnation, seq = life["incarnation"], life["head_seq"]
+            of_life = {(r.entity, r.record_id) for r in rows if (r.npsn, r.incarnation) == (npsn, incarnation)}
+            for stored in await history.of_keys(transaction, npsn, of_life, seq) if of_life else ():
+                shared[npsn, incarnation, stored.entity, stored.record_id] = stored
     return [
         Listed(
             r.npsn, r.id, r.entity, r.record_id, r.version, r.text, r.outcome, r.is_proven, r.state, r.at,
-            now.get((r.npsn, r.entity, r.record_id)),
+            now.get((r.npsn, r.entity, r.record_id)), shared.get((r.npsn, r.incarnation, r.entity, r.record_id)),
         )
         for r in rows
     ]  # fmt: skip
@@ -211,7 +221,9 @@ async def _write(transaction: Transaction, school: schools.School, chosen: Seque
 
 
 def accepted(one: Listed) -> OfficerChange:
-    """What accepting writes: of a record that is there, what only central may say; else all of it."""
+    """What accepting writes: of a record that is there, what only central may say and nobody has changed since; else
+    all of it.
+    """
     given, present = one.fields, one.now.fields if one.now else None
     version = one.now.version if one.now else 0
     if given is None:
@@ -219,7 +231,12 @@ def accepted(one: Listed) -> OfficerChange:
     spec = SPECS.get(one.entity)
     values = dict(given)
     if present is not None and spec is not None:
-        values = {name: given.get(name) for name in given.keys() | present.keys() if spec.is_central(name, given)}
+        begun = (one.begun.fields if one.begun else None) or {}
+        values = {
+            name: given.get(name)
+            for name in given.keys() | present.keys()
+            if spec.is_central(name, given) and same(present.get(name), begun.get(name))
+        }
     return OfficerChange(entity=one.entity, record_id=one.record_id, version=version, fields=values)
 
 

@@ -6,12 +6,14 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from services.central import aftermath, history, lives, recovering
 from services.central.administration import Refused, add_school, new_registration_code
+from services.central.registry import Stored
 from services.errors import MessageRefused
 from services.exchange import canonical, digest
 from services.exchange.digest import row_hash
@@ -588,6 +590,20 @@ async def test_officers_see_both_values_and_accept_or_dismiss_each(desk: Desk) -
     assert [(d.id, d.state) for d in decided] == [(one.id, "accepted"), (two.id, "dismissed")]
     with pytest.raises(Refused, match="PUSAT-07"):
         await aftermath.decide(desk.database, NPSN, [one.id], "dismissed", by="petugas")
+
+
+def test_accepting_writes_nothing_over_what_was_written_since() -> None:
+    def stored(**fields: Any) -> Stored:
+        return Stored("peserta_didik", "x", 3, 30, canonical.encode({"terverifikasi": True, **fields}))
+
+    lost, begun = {"nama": "Lama", "nik": "1", "terverifikasi": True}, stored(nama="Lama", nik="0")
+    now = stored(nama="Baru", nik="0")
+    one = aftermath.Listed(
+        NPSN, 1, "peserta_didik", "x", 2, canonical.encode(lost), "moved", True, "open", datetime.now(UTC), now, begun
+    )
+    change = aftermath.accepted(one)
+    assert (change.op, change.version) == ("upsert", 3)
+    assert {name: value for name, value in change.fields.items() if name in ("nama", "nik")} == {"nik": "1"}
 
 
 async def test_the_report_tells_what_came_back_and_who_was_not_seen(desk: Desk) -> None:
