@@ -401,6 +401,8 @@ class Ledger(central.Listener, site.Watcher):
         if book is None:
             return
         if job.kind == "restore":
+            if statement["incarnation"] != book.life:
+                return  # central was put back before the site heard of it
             restored = {key: (r.base.version, r.base.seq, r.base.fields, r.data) for key, r in school.records.items()}
             wanted = {key: (v.version, v.seq, v.fields, v.fields) for key, v in book.confirmed.items()}
             if restored != wanted or any(r.sent or r.conflict for r in school.records.values()):
