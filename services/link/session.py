@@ -22,6 +22,7 @@ from services.link.channel import Channel
 from services.messages import (
     OLDEST_PROTOCOL_VERSION,
     PROTOCOL_VERSION,
+    SCHEMA,
     Blocking,
     LineageEntry,
     Message,
@@ -270,6 +271,29 @@ class Session:
                 raise CentralAway(f"answered VERIFY with {answer.type}")
             await self.fetch(await self.fetch_one(here.cursor), first=False)
         raise Stale
+
+    async def complete(self, statement: dict[str, Any], *, review: bool = False) -> None:
+        """Both sides were proven equal: end the request's row with what was done. `review`: something came up that a
+        person is to look at, beside what `statement` says is held. Raises LeaseLost.
+        """
+        outcome = "needs_review" if review or statement["held"] else "completed"
+        data = SCHEMA[f"{self.job.kind}.completed.v1"].model_validate(
+            {
+                "cause": self.job.cause,
+                "kind": self.job.kind,
+                "outcome": outcome,
+                "received": self.progress.received,
+                "sent": self.progress.sent,
+                "verdicts": dict(self.verdicts),
+                "receipt": statement,
+                "unsent": statement["unsent"],
+                "jws": self.jws,
+                "repaired": self.repaired,
+            }
+        )
+        await self.replica.complete(
+            self.job, outcome=outcome, statement=statement, jws=self.jws, data=data.model_dump()
+        )
 
     def _believed(self, answer: SessionEqual, asked: SessionVerify) -> dict[str, Any]:
         why = statement.wrong(answer, asked, self.keys, npsn=self.job.npsn, kind=self.job.kind)

@@ -7,7 +7,6 @@ if central's last completed sync, or its life, is another one by then.
 from __future__ import annotations
 
 from services.link import Refused, Session
-from services.messages import RestoreCompleted
 from services.problems import problem
 from services.replica import restoring
 
@@ -26,18 +25,4 @@ async def restore(session: Session) -> None:
     except restoring.ListMoved:
         raise Refused(problem("SYN-16")) from None
     await session.fetch(granted.page if cursor == opened_at else await session.fetch_one(cursor), first=True)
-    statement = await session.verify()
-    data = RestoreCompleted(
-        cause=session.job.cause,
-        kind="restore",
-        outcome="completed",
-        received=session.progress.received,
-        sent=0,
-        verdicts={},
-        receipt=statement,
-        unsent=0,
-        jws=session.jws,
-    )
-    await session.replica.complete(
-        session.job, outcome="completed", statement=statement, jws=session.jws, data=data.model_dump()
-    )
+    await session.complete(await session.verify())

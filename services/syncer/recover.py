@@ -9,14 +9,12 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
 
 from services.errors import CentralAway
 from services.link import Session
 from services.link.repair import proof_of, prove
 from services.messages import (
     GivenRecord,
-    RecoverCompleted,
     SessionGive,
     SessionProof,
     SessionProven,
@@ -51,7 +49,7 @@ async def recover(session: Session) -> None:
         cursor = await recovering.rewound(requests, job, granted, recovery.common)
     await _give(session)
     await session.fetch(await session.fetch_one(cursor), first=True)
-    await _complete(session, await prove(session, bring))
+    await session.complete(await prove(session, bring))
 
 
 async def _roll_back(session: Session, common: int) -> None:
@@ -126,22 +124,3 @@ def _first(records: Sequence[GivenRecord], most_bytes: int) -> list[GivenRecord]
             break
         batch.append(record)
     return batch
-
-
-async def _complete(session: Session, statement: dict[str, Any]) -> None:
-    outcome: Literal["completed", "needs_review"] = "needs_review" if statement["held"] else "completed"
-    data = RecoverCompleted(
-        cause=session.job.cause,
-        kind="recover",
-        outcome=outcome,
-        received=session.progress.received,
-        sent=session.progress.sent,
-        verdicts=dict(session.verdicts),
-        receipt=statement,
-        unsent=statement["unsent"],
-        jws=session.jws,
-        repaired=session.repaired,
-    )
-    await session.replica.complete(
-        session.job, outcome=outcome, statement=statement, jws=session.jws, data=data.model_dump()
-    )

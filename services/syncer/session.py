@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
 from services.link import RecoverFirst, Refused, Session
 from services.link.repair import prove
-from services.messages import SyncCompleted
 from services.replica.sessions import Gate
 from services.syncer.mend import bring
 from services.syncer.push import push
@@ -29,30 +26,11 @@ async def sync(session: Session) -> None:
     page = await push(session, gate.changes)
     if page is not None:
         await session.fetch(page, first=False)
-    await _complete(session, await prove(session, bring))
+    statement = await prove(session, bring)
+    await session.complete(statement, review=session.verdicts["conflict"] + session.verdicts["refused"] > 0)
 
 
 def _passes(gate: Gate) -> Gate:
     if gate.problem is not None:
         raise Refused(gate.problem, gate.findings)
     return gate
-
-
-async def _complete(session: Session, statement: dict[str, Any]) -> None:
-    brought_up = session.verdicts["conflict"] + session.verdicts["refused"]
-    outcome: Literal["completed", "needs_review"] = "needs_review" if brought_up or statement["held"] else "completed"
-    data = SyncCompleted(
-        cause=session.job.cause,
-        kind="sync",
-        outcome=outcome,
-        received=session.progress.received,
-        sent=session.progress.sent,
-        verdicts=dict(session.verdicts),
-        receipt=statement,
-        unsent=statement["unsent"],
-        jws=session.jws,
-        repaired=session.repaired,
-    )
-    await session.replica.complete(
-        session.job, outcome=outcome, statement=statement, jws=session.jws, data=data.model_dump()
-    )

@@ -12,7 +12,7 @@ from types import ModuleType
 from services.exchange import absorb
 from services.link.session import Session
 from services.syncer.push import push
-from services.syncer.session import _complete, _passes
+from services.syncer.session import _passes
 from tests.simulation.__main__ import kept_seeds
 from tests.simulation.safeguards import IN_ABSORB, Safeguard
 from tests.simulation.workers import Runs
@@ -69,4 +69,4 @@ async def _push_before_fetch(session: Session) -> None:
     gate = _passes(await replica.gate(job, incarnation=session.incarnation, session=session.number))
     await push(session, gate.changes)
     await session.fetch(page, first=False)
-    await _complete(session, await session.verify())
+    await session.complete(await session.verify())
