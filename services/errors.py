@@ -217,6 +217,11 @@ CATALOGUE: Mapping[str, Explained] = {
         "Bukti sesi ini memperbaikinya bila dapat; lalu sinkronkan atau ubah lagi",
         "This session's proof mends it if it can be proven; then sync, or change it, again",
     ),
+    "UBAH-16": Explained(
+        "operator", "Nilai pusat untuk data ini belum diketahui: pusat sedang dipulihkan",
+        "Central's value of this record is not known yet: central is being recovered",
+        "Tunggu sampai pemulihan selesai, lalu putuskan lagi", "Wait until the recovery is complete, then decide again",
+    ),
     # ── SYN: what an operator meets when asking for a sync or a pull ─────────────────────────────────────────────────
     "SYN-01": Explained(
         "operator", "Sinkronisasi tidak dapat dilakukan, masih ada {n} data invalid",

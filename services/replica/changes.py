@@ -12,7 +12,7 @@ from datetime import date
 from services.database import Transaction
 from services.exchange.absorb import Replicated
 from services.messages import Counts, DecidedConflict, FieldsChange, Rejected, Stored
-from services.replica import conflicts, records
+from services.replica import conflicts, records, recovering
 from services.replica.choosing import choose
 from services.replica.deciding import SHOWN_NAME_LENGTH, Decision, decide, referred, touched
 from services.replica.judging import Verdict, current, follow
@@ -49,7 +49,8 @@ async def take_decisions(
 ) -> TakenIn:
     """Store the decisions of conflicts that hold, and say what the rules think now. The caller has called `lock`."""
     held = await records.read(transaction, npsn, {(one.entity, one.record_id) for one in decisions})
-    return await _store(transaction, npsn, decisions, held, choose(decisions, held), today, actor)
+    decision = choose(decisions, held, await recovering.unanswered(transaction, npsn))
+    return await _store(transaction, npsn, decisions, held, decision, today, actor)
 
 
 async def _store(

@@ -6,7 +6,7 @@ or for *central*. Decisions of one record apply in order. Typing a new value dec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,8 +33,12 @@ class Settled:
     how: How
 
 
-def choose(decisions: Sequence[DecidedConflict], held: Mapping[Key, Replicated]) -> Decision:
-    """What becomes of an event's decisions. `held`: the records that they name, as far as those exist."""
+def choose(
+    decisions: Sequence[DecidedConflict], held: Mapping[Key, Replicated], unanswered: Container[Key] = ()
+) -> Decision:
+    """What becomes of an event's decisions. `held`: the records that they name, as far as those exist. `unanswered`:
+    those that a central which was put back has not answered about; nobody knows what its value is.
+    """
     after: dict[Key, Replicated] = {}
     rejected: dict[int, list[Problem]] = {}
     for index, decision in enumerate(decisions):
@@ -48,6 +52,9 @@ def choose(decisions: Sequence[DecidedConflict], held: Mapping[Key, Replicated])
         if decision.choice not in choices(decision.entity, record, decision.field):
             spec = SPECS[decision.entity]
             rejected[index] = [problem("UBAH-14", field=WHOLE, entity=spec.label, channel=spec.channel)]
+            continue
+        if decision.choice == "central" and key in unanswered:
+            rejected[index] = [problem("UBAH-16")]
             continue
         after[key] = decided
     return Decision(

@@ -38,6 +38,14 @@ async def is_under_way(transaction: Transaction, npsn: str) -> bool:
     return bool(await transaction.value("SELECT 1 FROM recovery WHERE npsn = :npsn", npsn=npsn))
 
 
+async def unanswered(transaction: Transaction, npsn: str) -> set[Key]:
+    """The records of which it is not known what central holds."""
+    rows = await transaction.rows(
+        "SELECT entity, record_id FROM set_aside WHERE npsn = :npsn AND NOT is_given", npsn=npsn
+    )
+    return {(r.entity, r.record_id) for r in rows}
+
+
 async def begin(requests: Requests, job: Job, granted: SessionGranted) -> Recovery:
     """Set aside every base above `granted.common`, at once [trap]; or go on with what was begun in this very life.
 

@@ -140,3 +140,11 @@ def test_typing_decides_and_is_logged_as_what_it_comes_to(
 def test_nothing_is_logged_where_nothing_was_in_conflict() -> None:
     record = Replicated(Base(4, 9, CENTRAL), MINE)
     assert log(record, type_over(record, {"nama": "Ana"}, "upsert", SPEC)) == []
+
+
+def test_nobody_decides_for_central_while_it_is_not_known_what_it_holds() -> None:
+    given, held = [decided("no_kk", "central")], {PUPIL: in_conflict("no_kk")}
+    outcome = choose(given, held, {PUPIL})
+    assert (outcome.stored, [one.code for one in outcome.rejected[0]]) == ([], ["UBAH-16"])
+    assert choose([decided("no_kk", "mine")], held, {PUPIL}).stored == [0]
+    assert choose(given, held).stored == [0]

@@ -101,24 +101,30 @@ class People:
         if keys:
             self._decide(npsn, self.rng.choice(keys))
 
-    def _decide(self, npsn: str, key: Key) -> None:
+    def _decide(self, npsn: str, key: Key) -> bool:
+        """Is it decided? For central only once that is known to have a value."""
         world, record = self.world, self._record(npsn, key)
         assert record.conflict is not None
         name = WHOLE if record.conflict.whole else self.rng.choice(sorted(record.conflict.fields))
         held = record.base.fields
         not_offered = record.data is None and held is not None and refuses_delete(AT_SITE[key[0]], held)
         choice: Literal["mine", "central"] = "central" if not_offered or self.rng.random() < 0.5 else "mine"
+        if key in world.replica.schools[npsn].unanswered():
+            if not_offered:
+                return False
+            choice = "mine"
         world.say(f"operator: decides {name} of {key[0]} {key[1]} for {choice}")
         self._store(npsn, key, world.core.decide(record, name, choice))
         world.ledger.decided(npsn, key, name, choice, record)
+        return True
 
     def mend(self, npsn: str) -> None:
         """Decide every conflict, and type something else where a rule is against it."""
         school = self.world.replica.schools[npsn]
         if self._held_up(npsn):
             return
-        while keys := sorted(school.conflicts()):
-            self._decide(npsn, keys[0])
+        while any(self._decide(npsn, key) for key in sorted(school.conflicts())):
+            pass
         for key in sorted(school.records):
             record = school.records[key]
             for name in wrong_values(record.data or {}):

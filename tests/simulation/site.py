@@ -122,6 +122,10 @@ class School:
         self.restoring, self.restoring_as_of = True, None
         self.epoch, self.holder = self.epoch + 1, None
 
+    def unanswered(self) -> set[Key]:
+        """The records of which it is not known what central holds."""
+        return {key for key, aside in self.aside.items() if not aside.given}
+
     def in_hand(self) -> list[Key]:
         """What central does not have, or not for certain."""
         return [key for key, record in self.records.items() if record.pending or record.sent is not None]

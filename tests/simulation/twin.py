@@ -146,7 +146,10 @@ class Twin:
         async with self.database.transaction() as transaction:
             assert await changes.lock(transaction, NPSN)
             taken = await changes.take_decisions(transaction, NPSN, given, TODAY, "operator")
-        self._keep(choose(given, {key: self.here.records[key]}), [stored.index for stored in taken.stored])
+        self._keep(
+            choose(given, {key: self.here.records[key]}, self.here.unanswered()),
+            [stored.index for stored in taken.stored],
+        )
         await self.compare_site()
 
     def _keep(self, decision: Decision, stored: list[int]) -> None:
