@@ -472,9 +472,8 @@ class Central:
             proof = school.proof = Proof(asked.session, asked.statement, parted)
         if asked.part > len(proof.parts) + 1:
             return SessionStale()
-        if proof.proven and Safeguard.PROOF_STAYS not in self.without:
+        if proof.proven:
             return SessionProven(proven=True if asked.last else None)
-        proof.proven = False
         part = (asked.entity, base64.b64decode(asked.hashes))
         proof.parts = [*proof.parts[: asked.part - 1], part]
         if not asked.last:

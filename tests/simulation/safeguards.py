@@ -39,8 +39,6 @@ class Safeguard(StrEnum):
     GIVEN_IF_PROVEN = "only what a statement proves is taken back"
     GIVEN_IF_UNMOVED = "what was written since the histories parted is not undone"
     CONFLICT_WHOEVER_OWNS = "what was set aside and changed since is a conflict whoever owns it"
-    PROOF_STAYS = "a part of the proof that comes late takes nothing back"
-    RECOVER_BY_ALL = "while a recover is unfinished every session is one"
 
     CENTRAL_TOOK_OURS = "central took ours"
     TYPED_BACK_IN_DOUBT = "typed back in doubt"

@@ -281,8 +281,7 @@ class Replica:
         last = max(of_life, key=lambda one: one["session"], default=None)
         named = last and {name: last[name] for name in ("incarnation", "session", "head_seq", "root")}
         proof = school.stated["jws"] if school.stated else None
-        recovering = school.recovery is not None and Safeguard.RECOVER_BY_ALL not in self.without
-        return Opening(_known(school), Stated(**named) if named else None, proof, recovering)
+        return Opening(_known(school), Stated(**named) if named else None, proof, school.recovery is not None)
 
     async def begin(self, job: Job, lineage: Sequence[LineageEntry]) -> None:
         """Take the lineage that central granted."""
