@@ -58,6 +58,8 @@ def give_back(record: Replicated, aside: Base, theirs: Base, spec: EntitySpec | 
     absorbed, what was typed over `aside` as what was typed; but what the record still shows of that, and somebody has
     changed at central by then, is a conflict whoever owns it.
     """
+    if 0 < theirs.version < record.base.version:
+        return Absorbed(record, (), changed_data=False)  # the base is a later one, of a history that is still shared
     if theirs.version == aside.version and same_fields(theirs.fields, aside.fields):
         return _as_it_was(record, theirs, spec)
     base = replace(record.base, fields=_ancestor(record, aside, theirs))

@@ -19,15 +19,18 @@ from services.messages import (
     SessionRefused,
     SyncRequested,
 )
+from services.replica import sessions
 from tests.e2e.conftest import School
 
 
 async def are_equal(stage: Stage, npsn: str) -> bool:
     """Do both sides compute the same root from their own rows, at the same seq?"""
-    here = await stage.here(npsn)
-    async with stage.registry.transaction() as transaction:  # of any release's tables
+    async with stage.replica.transaction() as transaction:  # of any release's tables, as at central
+        cursor = await transaction.value("SELECT cursor FROM school WHERE npsn = :npsn", npsn=npsn)
+        root = (await sessions.root(transaction, npsn)).hex()
+    async with stage.registry.transaction() as transaction:
         head = await transaction.value("SELECT head_seq FROM school WHERE npsn = :npsn", npsn=npsn)
-        return (here.cursor, here.root) == (head, (await registry.roots(transaction, npsn)).root)
+        return (cursor, root) == (head, (await registry.roots(transaction, npsn)).root)
 
 
 async def officer_corrects(stage: Stage, school: School, number: int, **fields: object) -> None:

@@ -214,3 +214,10 @@ def test_what_was_typed_over_an_empty_record_back_to_what_both_share_is_not_lost
     record = rolled_back({"alamat": "x"}, base({"alamat": "x"}))
     after = give_back(record, Base(2, 20, {}), Base(2, 77, {"alamat": "neu"}), MURID).record
     assert (after.data, after.conflict, after.pending) == ({"alamat": "x"}, None, True)
+
+
+def test_a_base_that_is_later_and_still_shared_does_not_go_back() -> None:
+    """Set aside in a life before; since then the site has heard more, of a history that was not forgotten."""
+    record = Replicated(base({"alamat": "neu"}, version=5), {"alamat": "neu"})
+    after = give_back(record, Base(2, 20, {}), Base(2, 77, {}), MURID)
+    assert (after.record, after.changed_data) == (record, False)

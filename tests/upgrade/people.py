@@ -11,6 +11,7 @@ from services.cli.client import Client
 from services.demo.stage import End, Stage
 from services.demo.synthetic import jsonl, synthetic_school
 from services.messages import FieldsChange, SessionCompleted
+from services.replica import records
 from tests.e2e.conftest import School
 from tests.e2e.test_sync import are_equal, officer_corrects
 from tests.upgrade.system import System
@@ -74,3 +75,9 @@ async def typed_at_central(stage: Stage, npsn: str, value: int) -> int:
             value=str(value),
         )
     return found
+
+
+async def pending(stage: Stage, npsn: str) -> int:
+    """How many records of the school are not sent, on any release's tables."""
+    async with stage.replica.transaction() as transaction:
+        return await records.count_pending(transaction, npsn)

@@ -17,7 +17,7 @@ from services.signing import PublicKeys
 from services.tables import NEEDED, Side
 from tests.e2e.conftest import School
 from tests.e2e.test_sync import are_equal
-from tests.upgrade.people import a_school, completed, goes_both_ways, people_at, type_in, typed_at_central
+from tests.upgrade.people import a_school, completed, goes_both_ways, pending, people_at, type_in, typed_at_central
 from tests.upgrade.system import PASSWORD, SIDES, System
 
 
@@ -59,7 +59,7 @@ async def test_backups_of_both_sides_are_put_back_together_and_one_alone_is_noti
 
         await put_back(system, stage, "site", tmp_path, "validator", "syncer", "central")
         async with stage.at(npsn) as client:
-            assert (await stage.here(npsn)).pending == 2, "typed before the backup"
+            assert await pending(stage, npsn) == 2, "typed before the backup"
             assert completed(await stage.session(client, "sync", "principal")).sent == 2
             assert await typed_at_central(stage, npsn, 2) == 2
             assert await typed_at_central(stage, npsn, 3) == 0, "what came after the backup is gone at both sides"

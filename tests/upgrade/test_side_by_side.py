@@ -14,7 +14,7 @@ from services.intake import Quarantine
 from services.messages import SessionFailed, SessionRefused, ValidationCompleted, ValidationRequested
 from tests.conftest import new_npsn
 from tests.e2e.test_sync import are_equal
-from tests.upgrade.people import a_school, completed, goes_both_ways, people_at, type_in, typed_at_central
+from tests.upgrade.people import a_school, completed, goes_both_ways, pending, people_at, type_in, typed_at_central
 from tests.upgrade.system import System
 
 PUPILS = 120
@@ -33,7 +33,7 @@ async def test_central_is_replaced_in_the_middle_of_a_sync_and_then_the_sites_se
         await asyncio.to_thread(system.migrate)
         await asyncio.to_thread(system.new_topology)
         await asyncio.to_thread(system.stack.stop, "central")
-        assert 0 < (await stage.here(npsn)).pending < PUPILS, "it was not in the middle"
+        assert 0 < await pending(stage, npsn) < PUPILS, "it was not in the middle"
         await asyncio.to_thread(system.new, "central")
         end = completed(await stage.end_of(client, request))
         assert end.receipt["kind"] == "sync"
@@ -106,7 +106,7 @@ async def test_what_either_release_publishes_either_takes_and_two_syncers_share_
             publishing = asyncio.to_thread(partial(system.release_before.run, *older, **stage.site))
             _, ran = await asyncio.gather(publishing, stage.run(*newer, settings=stage.site))
             assert ran.code == 0, ran.text
-            assert (await stage.here(first.npsn)).pending == 2
+            assert await pending(stage, first.npsn) == 2
             assert system.taken(taken_by, "validator", "change.submitted.v1", first.npsn) == 2
             async with stage.at(first.npsn) as client:
                 assert completed(await stage.session(client, "sync", "principal")).sent == 2
