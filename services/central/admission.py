@@ -27,15 +27,16 @@ def not_the_installation(school: School, asked: SessionOpen, site: str) -> Probl
     return None
 
 
-def takes_its_place(school: School, asked: SessionOpen, said: Mapping[str, Any]) -> bool:
-    """Is this the installation that a central which was put back has forgotten? `said`: what central signed for it.
+def takes_its_place(school: School, asked: SessionOpen, site: str, said: Mapping[str, Any]) -> bool:
+    """Is this the installation that a central which was put back has forgotten? `said`: what central signed for it, at
+    this very site; a receipt is nobody's secret.
 
     It came after the one that central knows, and that one was not registered since the two histories parted.
     """
     number = said.get("registration_no")
     lived = {life["incarnation"] for life in said["lineage"]}
     return (
-        (said["npsn"], said["install_id"]) == (school.npsn, asked.install_id)
+        (said["npsn"], said["install_id"], said.get("site")) == (school.npsn, asked.install_id, site)
         and said["incarnation"] != school.incarnation
         and isinstance(number, int)
         and number > school.registration_no

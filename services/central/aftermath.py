@@ -15,7 +15,7 @@ from services.central.lives import Begun
 from services.central.recovering import ACCEPTED, DISMISSED, OPEN
 from services.central.registry import NewVersion, Stored
 from services.database import Database, Transaction, from_json
-from services.entities import SPECS, Fields
+from services.entities import INTEGER_LIMIT, SPECS, Fields
 from services.exchange import canonical
 from services.exchange.canonical import same
 from services.messages import OfficerChange
@@ -197,8 +197,11 @@ async def _with_present(transaction: Transaction, rows: Sequence[Any]) -> list[L
         keys = {(row.entity, row.record_id) for row in rows if row.npsn == npsn}
         now |= {(npsn, *key): stored for key, stored in (await registry.read(transaction, npsn, keys)).items()}
         lineage = from_json(await transaction.value("SELECT lineage FROM school WHERE npsn = :npsn", npsn=npsn))
-        for life in lineage or ():
-            incarnation, seq = life["incarnation"], life["head_seq"]
+        seq = INTEGER_LIMIT
+        for life in (lineage or ())[
+            1:
+        ]:  # of which life a record was, nobody knows: the earliest parting
+            incarnation, seq = life["incarnation"], min(seq, life["head_seq"])
             of_life = {(r.entity, r.record_id) for r in rows if (r.npsn, r.incarnation) == (npsn, incarnation)}
             for stored in await history.of_keys(transaction, npsn, of_life, seq) if of_life else ():
                 shared[npsn, incarnation, stored.entity, stored.record_id] = stored

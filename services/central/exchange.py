@@ -262,7 +262,7 @@ async def _known_again(
         said = keys.public.verify(asked.proof) if asked.proof else None
     except NotProven:
         return None
-    if said is None or not admission.takes_its_place(school, asked, said):
+    if said is None or not admission.takes_its_place(school, asked, site_of(event.sender), said):
         return None
     named = {"install_id": asked.install_id, "site": site_of(event.sender), "registration_no": said["registration_no"]}
     listed = await recovering.list_older(

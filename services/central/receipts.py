@@ -115,6 +115,7 @@ async def issue(
         "npsn": school.npsn,
         "install_id": school.install_id,
         "registration_no": school.registration_no,
+        "site": school.site or "",
         "session": school.session,
         "incarnation": school.incarnation,
         "kind": school.session_kind,

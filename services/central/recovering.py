@@ -41,11 +41,13 @@ from services.messages import (
     SessionGive,
     SessionProof,
     SessionProven,
+    SessionRefusal,
     SessionResult,
     SessionRollback,
     SessionRolledBack,
     SessionStale,
 )
+from services.problems import problem
 from services.signing import NotProven, SigningKeys
 from services.wire import Event
 
@@ -137,14 +139,16 @@ async def _rolled_back(
 
 async def _keep_proof(
     transaction: Transaction, school: School, asked: SessionProof, keys: SigningKeys
-) -> SessionProven | SessionStale:
+) -> SessionProven | SessionStale | SessionRefusal:
     """Keep the part, and with the last one say whether they prove anything. A part that comes again is kept again; one
     that leaves a gap is stale.
     """
     try:
         hashes = base64.b64decode(asked.hashes, validate=True)
         said = keys.public.verify(asked.statement)
-    except (NotProven, binascii.Error, ValueError):
+    except (NotProven, binascii.Error, ValueError) as error:
+        if isinstance(error, NotProven) and error.reason == "key":  # nothing is given before the key is there again
+            return SessionRefusal(problem=problem("SYN-24", reason=error.reason))
         return SessionProven(proven=False)
     if said["npsn"] != school.npsn or len(hashes) % HASH_BYTES or len(hashes) > PART_HASHES * HASH_BYTES:
         return SessionProven(proven=False)

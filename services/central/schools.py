@@ -108,11 +108,18 @@ async def lock(transaction: Transaction, npsn: str) -> School | None:
 
 
 async def _in_present_life(transaction: Transaction, school: School) -> School:
-    """The school's lineage goes on with the present life, and what was live is not."""
+    """The school's lineage goes on with the present life, and what was live is not.
+
+    A life that somebody said begins where central last stated both sides equal: a site that it had forgotten something
+    of can have got no later statement.
+    """
     incarnation = await lives.current(transaction)
     if school.lineage[-1].incarnation == incarnation:
         return replace(school, incarnation=incarnation)
-    lineage = [*school.lineage, LineageEntry(incarnation=incarnation, head_seq=school.head_seq)]
+    since = school.head_seq
+    if (await lives.present(transaction)).why == lives.SAID:  # trap: something may have been written before it was said
+        since = await transaction.value("SELECT max(head_seq) FROM statement WHERE npsn = :npsn", npsn=school.npsn) or 0
+    lineage = [*school.lineage, LineageEntry(incarnation=incarnation, head_seq=min(since, school.head_seq))]
     await transaction.run(
         """
         UPDATE school SET lineage = CAST(:lineage AS jsonb), session_kind = NULL, session_sender = NULL,

@@ -7,11 +7,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.central import aftermath, history, lives, recovering
+from services import signing
+from services.central import admission, aftermath, history, lives, recovering
 from services.central.administration import Refused, add_school, new_registration_code
 from services.central.registry import Stored
 from services.errors import MessageRefused
@@ -620,3 +622,37 @@ async def test_the_report_tells_what_came_back_and_who_was_not_seen(desk: Desk) 
     assert (one.taken, one.moved, one.unproven, one.older, one.listed) == (0, 2, 0, 0, 2)
     assert (await aftermath.decide(desk.database, NPSN, [], "dismissed", by="petugas"))[0].state == "open"
     assert (await aftermath.report(desk.database)).schools[0].listed == 0
+
+
+async def test_what_was_written_before_somebody_said_it_parts_the_histories_all_the_same(desk: Desk) -> None:
+    site = await synced(desk)
+    await desk.officer(corrects(1, 1, nama="Sebelum Dinyatakan"))
+    await lives.restored(desk.database)
+    head = await desk.head()
+    assert (head.lineage[-1].head_seq, head.head_seq) == (site.said["head_seq"], site.said["head_seq"] + 1)
+
+
+async def test_a_receipt_in_another_sites_hands_takes_no_place(desk: Desk) -> None:
+    school = await desk.head()
+    said = {
+        "npsn": NPSN, "install_id": "i", "incarnation": "ended", "registration_no": school.registration_no + 1,
+        "lineage": [{"incarnation": school.registered_incarnation, "head_seq": 0}], "site": "situs",
+    }  # fmt: skip
+    asked = desk.opening(install_id="i")
+    assert admission.takes_its_place(school, asked, "situs", said)
+    assert not admission.takes_its_place(school, asked, "lain", said)
+    assert not admission.takes_its_place(school, asked, "situs", {**said, "site": None})
+
+
+async def test_a_proof_by_a_key_that_central_lacks_stops_the_recover_before_anything_is_given(
+    desk: Desk, tmp_path: Path
+) -> None:
+    signing.new(tmp_path / "lain.json")
+    other = signing.SigningKeys.read(tmp_path / "lain.json")
+    site = await forgotten(desk)
+    granted = (await site.recover()).granted
+    proof = SessionProof(
+        session=granted.session, incarnation=granted.incarnation, statement=other.sign(canonical.encode(site.said)),
+        part=1, entity="peserta_didik", hashes="", last=True,
+    )  # fmt: skip
+    assert codes([expect(await desk.ask("situs-sync", "give", proof), SessionRefusal).problem]) == ["SYN-24"]

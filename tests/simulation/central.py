@@ -304,7 +304,7 @@ class Central:
         again = (school.open_id, school.sender) == (message_id, sender)
         if admission.not_the_installation(row, asked, SITE) and asked.proof and asked.proof in self.signed:
             said = self.signed[asked.proof]
-            if admission.takes_its_place(row, asked, said):
+            if admission.takes_its_place(row, asked, SITE, said):
                 self.listener.central_knows_again(school, asked.install_id)
                 school.install_id, school.registration_no = asked.install_id, said["registration_no"]
                 school.registered_incarnation, school.mark = said["incarnation"], None
@@ -530,6 +530,7 @@ class Central:
             "npsn": school.npsn,
             "install_id": school.install_id,
             "registration_no": school.registration_no,
+            "site": SITE,
             "lineage": [life._asdict() for life in school.lives],
             "jws": f"jws-{len(self.signed) + 1}",
             "session": asked.session,
