@@ -198,9 +198,7 @@ async def _with_present(transaction: Transaction, rows: Sequence[Any]) -> list[L
         now |= {(npsn, *key): stored for key, stored in (await registry.read(transaction, npsn, keys)).items()}
         lineage = from_json(await transaction.value("SELECT lineage FROM school WHERE npsn = :npsn", npsn=npsn))
         seq = INTEGER_LIMIT
-        for life in (lineage or ())[
-            1:
-        ]:  # of which life a record was, nobody knows: the earliest parting
+        for life in (lineage or ())[1:]:  # of which life a record was, nobody knows: the earliest parting
             incarnation, seq = life["incarnation"], min(seq, life["head_seq"])
             of_life = {(r.entity, r.record_id) for r in rows if (r.npsn, r.incarnation) == (npsn, incarnation)}
             for stored in await history.of_keys(transaction, npsn, of_life, seq) if of_life else ():
