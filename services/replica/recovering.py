@@ -46,6 +46,28 @@ async def unanswered(transaction: Transaction, npsn: str) -> set[Key]:
     return {(r.entity, r.record_id) for r in rows}
 
 
+async def edited_back(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
+    """Records on what was set aside, whose data an operator made what both histories share: edits that only look like
+    none until central has answered.
+    """
+    rows = await transaction.rows(
+        """
+        SELECT s.entity, s.record_id, s.version, s.seq, s.text, r.data
+        FROM set_aside s LEFT JOIN record r USING (npsn, entity, record_id)
+        WHERE s.npsn = :npsn AND s.is_rolled_back AND NOT s.is_given AND s.entity <> ALL(:centrals)
+          AND r.pending IS NOT TRUE AND s.text IS DISTINCT FROM r.data
+        """,
+        npsn=npsn,
+        centrals=sorted(NOT_GIVEN),
+    )
+    return {
+        (r.entity, r.record_id): Replicated(
+            _base(r.version, r.seq, r.text), None if r.data is None else canonical.decode(r.data)
+        )
+        for r in rows
+    }
+
+
 async def begin(requests: Requests, job: Job, granted: SessionGranted) -> Recovery:
     """Set aside every base above `granted.common`, at once [trap]; or go on with what was begun in this very life.
 

@@ -10,7 +10,7 @@ from services.entities import SPECS
 from services.exchange.absorb import Replicated
 from services.exchange.change import Change, diff, push_order
 from services.messages import FieldsChange
-from services.replica import records
+from services.replica import records, recovering
 from services.replica.records import Key
 
 
@@ -28,7 +28,8 @@ async def unsent(database: Database, npsn: str) -> Unsent | None:
         revision = await transaction.value("SELECT revision FROM school WHERE npsn = :npsn FOR SHARE", npsn=npsn)
         if revision is None:
             return None
-        return Unsent(revision, as_changes(await records.pending(transaction, npsn)))
+        differ = await records.pending(transaction, npsn) | await recovering.edited_back(transaction, npsn)
+        return Unsent(revision, as_changes(differ))
 
 
 def as_changes(pending: Mapping[Key, Replicated]) -> list[FieldsChange]:

@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 from rich.console import Console
 
+from services.calendar import today
 from services.central import administration
 from services.demo.stage import Stage
 from services.demo.synthetic import jsonl, synthetic_school
@@ -32,3 +33,11 @@ async def desk(running: Stack) -> AsyncIterator[Desk]:
     yield desk
     await desk.close()
     await stage.close()
+
+
+@pytest.fixture
+async def at_central(stage: Stage, npsn: str) -> tuple[str, str]:
+    """A school that central has, which no site has registered, and its root."""
+    data = synthetic_school(3, npsn=npsn, today=today(), pupils=6, classes=1, teachers=2)
+    await administration.add_school(stage.registry, npsn, jsonl(data))
+    return npsn, (await stage.centre(npsn)).root

@@ -14,10 +14,7 @@ from aio_pika.exceptions import ChannelPreconditionFailed, ProbableAuthenticatio
 from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from services import topology, wire
-from services.calendar import today
-from services.central import administration
 from services.demo.stage import Stage
-from services.demo.synthetic import jsonl, synthetic_school
 from services.embedded.stack import OFFICER, OPERATOR, SITE, Addresses, users
 from services.link import Channel
 from services.listener import Listener
@@ -359,16 +356,15 @@ async def test_an_officer_is_answered(stage: Stage, npsn: str) -> None:
 
 
 async def test_an_officer_asks_for_the_past_and_is_answered_at_its_own_key(
-    servers: Addresses, stage: Stage, npsn: str
+    servers: Addresses, at_central: tuple[str, str]
 ) -> None:
+    npsn, root = at_central
     answers: asyncio.Queue[Event[Any]] = asyncio.Queue()
     key = f"{OFFICER}.{secrets.token_hex(8)}"
     ear = Listener(
         servers.amqp[OFFICER], prefix="listen", bindings=[(topology.REPLIES, key)], heard=answers.put_nowait,
         source="/uji",
     )  # fmt: skip
-    data = synthetic_school(3, npsn=npsn, today=today(), pupils=6, classes=1, teachers=2)
-    await administration.add_school(stage.registry, npsn, jsonl(data))
     await ear.start()
     try:
         for asked, about in ((npsn, HistoryAnswered), (new_npsn(), HistoryRefused)):
@@ -381,7 +377,7 @@ async def test_an_officer_asks_for_the_past_and_is_answered_at_its_own_key(
             assert (type(answer.data), answer.correlation_id, answer.sender) == (about, asked, "central")
             if isinstance(answer.data, HistoryAnswered):
                 assert [row.seq for row in answer.data.rows] == [1, 2, 3]
-                assert answer.data.root == (await stage.centre(npsn)).root
+                assert answer.data.root == root
     finally:
         await ear.stop()
 

@@ -49,3 +49,12 @@ async def stage(servers: Addresses, tmp_path: Path) -> AsyncIterator[Stage]:
     stage = Stage(Stack(tmp_path, servers, print), Console(quiet=True))
     yield stage
     await stage.close()
+
+
+@pytest.fixture
+def at_central(project: Project, npsn: str) -> tuple[str, str]:
+    """A school that central has, which no site has registered, and its root."""
+    baseline = project.central("sample", npsn, "--pupils", "6").out
+    added = project.central("officer", "school", "add", npsn, "--baseline", "/dev/stdin", stdin=baseline)
+    assert added.code == 0, added
+    return npsn, project.central("officer", "school", "show", npsn, "--as-of", "head", "--json").json["root"]

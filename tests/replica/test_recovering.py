@@ -11,6 +11,7 @@ from services.database import Database
 from services.exchange import canonical
 from services.exchange.absorb import Base, Conflict, Replicated
 from services.messages import (
+    FieldsChange,
     GivenRecord,
     Limits,
     LineageEntry,
@@ -26,6 +27,7 @@ from services.replica.asking import Wanted
 from services.replica.recovering import Recovery
 from services.replica.requests import Job, LeaseLost, Requests
 from services.replica.sessions import Replica
+from services.replica.unsent import unsent
 from tests.builders import TODAY, a_new_student, new_id
 
 NPSN = "97000003"
@@ -105,6 +107,12 @@ async def held(requests: Requests, *keys: tuple[str, str]) -> list[Replicated]:
     async with requests.database.transaction() as transaction:
         found = await records.read(transaction, NPSN, keys)
     return [found[key] for key in keys]
+
+
+async def listed(requests: Requests, key: tuple[str, str]) -> list[FieldsChange]:
+    here = await unsent(requests.database, NPSN)
+    assert here is not None
+    return [change for change in here.changes if (change.entity, change.record_id) == key]
 
 
 async def school(requests: Requests) -> Any:
@@ -193,6 +201,21 @@ async def test_an_earlier_backup_sets_more_aside(requests: Requests, job: Job) -
     assert await recovering.to_roll_back(requests, job, 500) == keys(ONE, TWO)
     assert (await aside(requests))[ONE] == (1, False, False)
     assert (await aside(requests))[TWO] == (2, False, False), "as it was stated"
+
+
+async def test_an_edit_that_only_looks_like_none_is_listed_as_unsent_until_central_has_answered(
+    requests: Requests, job: Job
+) -> None:
+    async with requests.database.transaction() as transaction:
+        await records.write(transaction, NPSN, {TWO: typed(2, 12, {**STUDENT, "rt": 1})})
+    await rolled_back(requests, job)
+    assert [record.pending for record in await held(requests, TWO)] == [False], "as both histories share it"
+    assert [c.fields for c in await listed(requests, TWO)] == [{"rt": 1}]
+    given = [one for one in await recovering.to_give(requests, job, 500) if (one.entity, one.record_id) == TWO]
+    verdict = RecordVerdict(verdict="applied", version=2, seq=11)
+    await recovering.absorb_answers(requests, job, given, [verdict], 11)
+    assert [record.pending for record in await held(requests, TWO)] == [True]
+    assert [c.fields for c in await listed(requests, TWO)] == [{"rt": 1}]
 
 
 # ── rolling back ─────────────────────────────────────────────────────────────────────────────────────────────────────

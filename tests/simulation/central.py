@@ -243,13 +243,17 @@ class Central:
         """Everything as it is."""
         return {npsn: school.copy() for npsn, school in self.schools.items()}
 
-    def put_back(self, backup: Mapping[str, School], life: str | None = None) -> None:
-        """The database is what it was at the backup; a new life begins. What it signed since it has forgotten."""
+    def put_back(self, backup: Mapping[str, School], life: str | None = None, *, said: bool = False) -> None:
+        """The database is what it was at the backup; a new life begins. What it signed since it has forgotten.
+
+        `said`: it was not found but said, so that it begins where both sides were last stated equal.
+        """
         self.lives += 1
         self.life = life or f"life-{self.lives}"
         for npsn, kept in backup.items():
             school = self.schools[npsn] = kept.copy()
-            school.lives.append(Life(self.life, school.head))
+            stated = max((statement["head_seq"] for statement in school.statements), default=0)
+            school.lives.append(Life(self.life, stated if said else school.head))
             school.kind = school.sender = school.open_id = None
 
     def write(

@@ -170,7 +170,7 @@ class Ledger(central.Listener, site.Watcher):
             book.head, book.now, book.versions = was.head, dict(was.now), dict(was.versions)
             book.confirmed = dict(was.confirmed)
             book.taken = {gate: [*changes] for gate, changes in was.taken.items()}
-            book.parted, book.life = was.head, schools[npsn].incarnation
+            book.parted, book.life = schools[npsn].lives[-1].head_seq, schools[npsn].incarnation
             book.lives = list(schools[npsn].lives)
             for key, account in book.records.items():
                 account.written = Counter(was.written.get(key, ()))

@@ -128,7 +128,13 @@ class School:
 
     def in_hand(self) -> list[Key]:
         """What central does not have, or not for certain."""
-        return [key for key, record in self.records.items() if record.pending or record.sent is not None]
+        return [key for key, record in self.records.items() if record.pending or record.sent is not None] + [
+            key for key, aside in self.aside.items() if self._is_edited_back(key, aside)
+        ]
+
+    def _is_edited_back(self, key: Key, aside: Aside) -> bool:
+        held = self.records.get(key)
+        return aside.rolled_back and not aside.given and aside.base.fields != (held.data if held else None)
 
     @property
     def open_requests(self) -> list[Request]:

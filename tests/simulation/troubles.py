@@ -178,7 +178,7 @@ class Troubles:
         if not self.backups:
             return
         kept = self.rng.choice(self.backups)
-        self.world.central.put_back(kept.schools)
+        self.world.central.put_back(kept.schools, said=self.rng.random() < 0.3)
         self.world.claims.open = [FollowUp(one.nik) for one in kept.claims]
         self.world.say(f"central is put back: {self.world.central.life} begins")
         self.world.ledger.central_put_back(kept.books, self.world.central.schools)

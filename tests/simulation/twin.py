@@ -205,7 +205,7 @@ class Twin:
                     f"INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {given}", rows=kept
                 )
         life = (await lives.restored(self.desk.database)).incarnation
-        self.central.put_back(image, life)
+        self.central.put_back(image, life, said=True)
         self.said = []  # of another life: what they say of each other, only the real one knows
         self.seen["central put back"] += 1
         await self.compare_central()
