@@ -50,6 +50,9 @@ async def take_decisions(
     """Store the decisions of conflicts that hold, and say what the rules think now. The caller has called `lock`."""
     held = await records.read(transaction, npsn, {(one.entity, one.record_id) for one in decisions})
     decision = choose(decisions, held, await recovering.unanswered(transaction, npsn))
+    stored = [decisions[index] for index in decision.stored]
+    centrals = [(one.entity, one.record_id) for one in stored if one.choice == "central"]
+    await recovering.drop_answered(transaction, npsn, centrals)
     return await _store(transaction, npsn, decisions, held, decision, today, actor)
 
 

@@ -7,7 +7,7 @@ aside before (docs/protocol.md 6). Operators go on typing meanwhile: only bases 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from services.database import Transaction, to_json
@@ -44,6 +44,19 @@ async def unanswered(transaction: Transaction, npsn: str) -> set[Key]:
         "SELECT entity, record_id FROM set_aside WHERE npsn = :npsn AND NOT is_given", npsn=npsn
     )
     return {(r.entity, r.record_id) for r in rows}
+
+
+async def drop_answered(transaction: Transaction, npsn: str, keys: Collection[Key]) -> None:
+    """A person has decided for central's answer: what was set aside is nobody's wish in any later life."""
+    await transaction.run(
+        """
+        DELETE FROM set_aside s
+        USING unnest(CAST(:entities AS text[]), CAST(:ids AS text[])) AS decided (entity, record_id)
+        WHERE s.npsn = :npsn AND s.is_given AND (s.entity, s.record_id) = (decided.entity, decided.record_id)
+        """,
+        npsn=npsn,
+        **_arrays(keys),
+    )
 
 
 async def edited_back(transaction: Transaction, npsn: str) -> dict[Key, Replicated]:
@@ -274,5 +287,5 @@ def _base(version: int, seq: int, text: str | None) -> Base:
     return Base(version, seq, None if text is None else canonical.decode(text))
 
 
-def _arrays(keys: Mapping[Key, object]) -> dict[str, list[str]]:
+def _arrays(keys: Collection[Key]) -> dict[str, list[str]]:
     return {"entities": [entity for entity, _ in keys], "ids": [record_id for _, record_id in keys]}

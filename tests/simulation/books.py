@@ -57,8 +57,8 @@ class Book:
     """One school, and its present installation. `forgotten`: sessions that were gated here, and that a copy put back
     knows nothing of.
 
-    `versions`: what central has; `ever`: what it has had in any life; `parted`: its head when the present one began (0:
-    the first); `stated`: what the site goes by, while it recovers; `set_aside`: what the site has of lives
+    `versions`: what central has; `ever`: what it has had in any life; `parted`: its head when it was last put back (0:
+    never); `stated`: what the site goes by, while it recovers; `set_aside`: what the site has of lives
     before; `written_by`: of each version ever written, what had been written of its record by then.
     """
 

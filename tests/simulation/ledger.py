@@ -95,7 +95,9 @@ class Ledger(central.Listener, site.Watcher):
         account.acted_since |= {*TYPED[key[0]], WHOLE} if name == WHOLE else {name}
         if choice == "mine":
             self._typed_all(npsn, key, before)
-        elif name == WHOLE:
+            return
+        self.books[npsn].set_aside.pop(key, None)
+        if name == WHOLE:
             account.wishes.clear()
         else:
             account.wishes.pop(name, None)
@@ -170,7 +172,7 @@ class Ledger(central.Listener, site.Watcher):
             book.head, book.now, book.versions = was.head, dict(was.now), dict(was.versions)
             book.confirmed = dict(was.confirmed)
             book.taken = {gate: [*changes] for gate, changes in was.taken.items()}
-            book.parted, book.life = schools[npsn].lives[-1].head_seq, schools[npsn].incarnation
+            book.parted, book.life = was.head, schools[npsn].incarnation
             book.lives = list(schools[npsn].lives)
             for key, account in book.records.items():
                 account.written = Counter(was.written.get(key, ()))

@@ -115,6 +115,8 @@ class People:
             choice = "mine"
         world.say(f"operator: decides {name} of {key[0]} {key[1]} for {choice}")
         self._store(npsn, key, world.core.decide(record, name, choice))
+        if choice == "central":
+            world.replica.schools[npsn].aside.pop(key, None)
         world.ledger.decided(npsn, key, name, choice, record)
         return True
 

@@ -146,10 +146,10 @@ class Twin:
         async with self.database.transaction() as transaction:
             assert await changes.lock(transaction, NPSN)
             taken = await changes.take_decisions(transaction, NPSN, given, TODAY, "operator")
-        self._keep(
-            choose(given, {key: self.here.records[key]}, self.here.unanswered()),
-            [stored.index for stored in taken.stored],
-        )
+        decided = choose(given, {key: self.here.records[key]}, self.here.unanswered())
+        self._keep(decided, [stored.index for stored in taken.stored])
+        if decided.stored and choice == "central":
+            self.here.aside.pop(key, None)
         await self.compare_site()
 
     def _keep(self, decision: Decision, stored: list[int]) -> None:
