@@ -71,9 +71,29 @@ def is_ahead(school: School, asked: SessionOpen, *, states: bool) -> bool:
 
 
 def is_old_copy(school: School, asked: SessionOpen) -> bool:
-    """Did this installation send something in a session that this replica knows nothing of?"""
+    """Did this installation send something in a session that this replica knows nothing of?
+
+    Of what it sent with an OPEN it knows that OPEN, and the session once it has heard the answer.
+    """
     mark = school.mark
-    return mark is not None and asked.marks.get(mark.incarnation, 0) < mark.session
+    if mark is None or (asked.tried is not None and asked.tried == school.mark_open_id):
+        return False
+    return asked.marks.get(mark.incarnation, 0) < mark.session
+
+
+def takes_early(school: School, asked: SessionOpen, most_records: int) -> bool:
+    """May what came with this OPEN be taken at once? Only if there is nothing that the site has to hear of before; and
+    if no session began since the site sent it, which may have taken an OPEN that is late for lost. `school`: as it is
+    before this session begins.
+    """
+    return (
+        asked.early is not None
+        and asked.kind == "sync"
+        and asked.early.after == school.session
+        and asked.lineage == school.lineage
+        and asked.cursor == school.head_seq
+        and len(asked.early.changes) <= most_records
+    )
 
 
 def must_recover(school: School, asked: SessionOpen) -> bool:

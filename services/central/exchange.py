@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -34,6 +34,7 @@ from services.central.registry import Key, Stored
 from services.central.schools import School
 from services.central.speaking import Announce, kinds, site_of
 from services.central.telling import told
+from services.central.verifying import verify, verify_early
 from services.database import Database, Transaction
 from services.entities import SPECS
 from services.errors import MessageRefused
@@ -41,16 +42,13 @@ from services.intake import Answers
 from services.messages import (
     SCHEMA,
     Covered,
-    EntityDigest,
     InSession,
     Limits,
     Message,
     PageRow,
+    PushedChange,
     SchoolRegister,
     SchoolRegistered,
-    SessionBehind,
-    SessionDifferent,
-    SessionEqual,
     SessionFetch,
     SessionGranted,
     SessionOpen,
@@ -63,7 +61,6 @@ from services.messages import (
     SessionWait,
 )
 from services.problems import problem
-from services.rules import RULES_VERSION
 from services.signing import NotProven, SigningKeys
 from services.wire import Event
 
@@ -112,6 +109,12 @@ def exchange_handlers(
             logs.add(outcome="unheard")
             log.debug("nobody waits for this answer any more")
 
+    def count_pushed(changes: Sequence[PushedChange], taken: pushing.Taken | None) -> None:
+        """Once it is committed."""
+        if taken and not taken.again:
+            counters.pushed(changes, taken.verdicts, frozenset(SPECS))
+            counters.checked("version_known", not taken.strange)
+
     @handlers.on(topology.CENTRAL_REQUESTS, SchoolRegister)
     async def on_school_register(event: Event[SchoolRegister]) -> None:
         """Exchange the registration code for an installation id; the installation before is fenced."""
@@ -127,8 +130,9 @@ def exchange_handlers(
             allowed = await kinds(transaction, event)
             if event.data.kind not in allowed:
                 raise MessageRefused("MSG-05", f"this user may not open a {event.data.kind}")
-            answer = await _open(transaction, event, bounds, counters, keys())
-        await reply(event, answer)
+            opened = await _open(transaction, event, bounds, counters, keys(), today())
+        count_pushed(event.data.early.changes if event.data.early else [], opened.taken)
+        await reply(event, opened.answer)
 
     @handlers.on(topology.CENTRAL_REQUESTS, SessionFetch)
     async def on_session_fetch(event: Event[SessionFetch]) -> None:
@@ -161,9 +165,7 @@ def exchange_handlers(
                     head_seq=taken.school.head_seq,
                     page=page,
                 )
-        if taken and not taken.again:
-            counters.pushed(event.data.changes, taken.verdicts, frozenset(SPECS))
-            counters.checked("version_known", not taken.strange)
+        count_pushed(event.data.changes, taken)
         await reply(event, answer)
 
     descent.descent_handlers(handlers, database, reply=reply, live=_live, page_bytes=bounds.page_bytes)
@@ -180,7 +182,7 @@ def exchange_handlers(
             await kinds(transaction, event)
             school = await _live(transaction, event)
             if school:
-                answer = await _verify(transaction, school, event.data, counters, keys())
+                answer = await verify(transaction, school, event.data, counters, keys())
         await reply(event, answer)
 
 
@@ -201,20 +203,35 @@ async def _register(transaction: Transaction, event: Event[SchoolRegister]) -> M
     return answer
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The answer to OPEN, and what became of what came with it."""
+
+    answer: Message
+    taken: pushing.Taken | None = None
+
+
 async def _open(
-    transaction: Transaction, event: Event[SessionOpen], bounds: Bounds, counters: Counters, keys: SigningKeys
-) -> Message:
+    transaction: Transaction,
+    event: Event[SessionOpen],
+    bounds: Bounds,
+    counters: Counters,
+    keys: SigningKeys,
+    today: date,
+) -> _Opened:
     asked = event.data
     school = await schools.lock(transaction, event.subject)
     if school is None:
-        return SessionRefusal(problem=problem("SYN-11"))
+        return _Opened(SessionRefusal(problem=problem("SYN-11")))
     refused = admission.not_the_installation(school, asked, site_of(event.sender))
     if refused and (known := await _known_again(transaction, school, event, keys)):
         school, refused = known, None
     refused = refused or versions.misfit(asked, bounds.rules_for_sync)
     if refused:
-        return SessionRefusal(problem=refused)
-    if (school.session_open_id, school.session_sender) == (event.id, event.sender):
+        return _Opened(SessionRefusal(problem=refused))
+    came_before = (school.session_open_id, school.session_sender) == (event.id, event.sender)
+    takes_early = False
+    if came_before:
         if school.session_kind != asked.kind:
             raise MessageRefused("MSG-08")
     else:
@@ -222,21 +239,26 @@ async def _open(
         refused = admission.out_of_step(school, asked, states=states)
         counters.checked("nothing_forgotten", refused is None or refused.code != admission.FORGOTTEN)
         if refused:
-            return SessionRefusal(problem=refused)
+            return _Opened(SessionRefusal(problem=refused))
         place = await line.place(transaction, school, bounds.capacity)
         if place:
             counters.deferred(line.CAPACITY)
-            return SessionWait(
-                retry_at=place.at.isoformat(timespec="seconds"),
-                retry_seconds=place.seconds,
-                position=place.position,
-                reason=line.CAPACITY,
+            return _Opened(
+                SessionWait(
+                    retry_at=place.at.isoformat(timespec="seconds"),
+                    retry_seconds=place.seconds,
+                    position=place.position,
+                    reason=line.CAPACITY,
+                )
             )
+        takes_early = admission.takes_early(school, asked, bounds.batch_records)
         await line.leave(transaction, school.npsn)
         session = await schools.begin_session(transaction, school.npsn, asked.kind, event.sender, event.id)
         school = replace(school, session=session, session_kind=asked.kind)
         counters.began(asked.kind)
-    return SessionGranted(
+    taken, early = await _early(transaction, school, event, counters, keys, today, again=came_before, takes=takes_early)
+    school = taken.school if taken else school
+    granted = SessionGranted(
         session=school.session,
         incarnation=school.incarnation,
         head_seq=school.head_seq,
@@ -250,7 +272,52 @@ async def _open(
         mark=school.mark,
         as_of=school.as_of,
         common=admission.shared(school, asked),
+        **early,
     )
+    return _Opened(granted, taken)
+
+
+async def _early(
+    transaction: Transaction,
+    school: School,
+    event: Event[SessionOpen],
+    counters: Counters,
+    keys: SigningKeys,
+    today: date,
+    *,
+    again: bool,
+    takes: bool,
+) -> tuple[pushing.Taken | None, dict[str, Any]]:
+    """What came with OPEN: taken at once, if central `takes` it, or `again` answered; and what the grant says of it."""
+    asked = event.data
+    if asked.early is None or not (takes or again):
+        return None, {}
+    changes, taken = asked.early.changes, None
+    if again:
+        taken = await pushing.early_again(transaction, school, event, changes)
+    elif changes:
+        taken = await pushing.take_early(transaction, school, event, changes, today)
+    if changes and taken is None:
+        return None, {}
+    verdicts = taken.verdicts if taken else []
+    equal = await verify_early(
+        transaction,
+        taken.school if taken else school,
+        SessionVerify(
+            session=school.session,
+            incarnation=school.incarnation,
+            cursor=max([asked.cursor, *(verdict.seq for verdict in verdicts)]),
+            root=asked.early.root,
+            unsent=asked.early.unsent,
+            held=asked.early.held,
+            refused=asked.early.refused,
+        ),
+        counters,
+        keys,
+    )
+    head = taken.school.head_seq if taken else school.head_seq
+    result = SessionResult(batch_no=1, verdicts=verdicts, head_seq=head) if taken else None
+    return taken, {"result": result, "equal": equal}
 
 
 async def _known_again(
@@ -325,63 +392,3 @@ async def _page(
         cursor=page.cursor,
         head_seq=page.head_seq,
     )
-
-
-async def _verify(
-    transaction: Transaction, school: School, asked: SessionVerify, counters: Counters, keys: SigningKeys
-) -> Message:
-    given = await receipts.find(transaction, school, asked)
-    if given:
-        return SessionEqual(statement=given.body, jws=given.jws)
-    seq = school.head_seq if school.as_of is None else school.as_of
-    if asked.cursor < seq:
-        return SessionBehind(head_seq=seq)
-    if school.as_of is None:
-        roots = await registry.roots(transaction, school.npsn)
-    else:
-        roots = await history.roots_as_of(transaction, school.npsn, seq)
-    counters.checked("seq_without_holes", await registry.without_holes(transaction, school))
-    counters.compared()
-    if not hmac.compare_digest(roots.root, asked.root) or asked.cursor > seq:
-        counters.differed()
-        own = await descent.past(transaction, school, keys)
-        counters.checked("past_as_stated", own.holds)
-        return SessionDifferent(
-            entities={name: EntityDigest(rows=n, digest=digest.hex()) for name, (n, digest) in roots.entities.items()},
-            root=roots.root,
-            past_holds=own.holds,
-            stated_seq=own.seq,
-        )
-    as_stated = await _as_stated(transaction, school, seq, roots.root, keys)
-    counters.checked("past_as_stated", as_stated)
-    if not as_stated:
-        log.error("both sides are equal, and not what was signed before", extra={"npsn": school.npsn})
-    receipt = _as_synced(school, asked, roots.root, keys)
-    statement = await receipts.issue(
-        transaction, school, seq, roots, asked, keys, rules_version=RULES_VERSION, receipt=receipt
-    )
-    await schools.completed(transaction, school, as_synced=receipt is not None)
-    return SessionEqual(statement=statement.body, jws=statement.jws)
-
-
-def _as_synced(school: School, asked: SessionVerify, root: str, keys: SigningKeys) -> dict[str, Any] | None:
-    """What the site's last receipt says, if a recover ended on its very root."""
-    if school.session_kind != "recover" or asked.receipt is None:
-        return None
-    try:
-        said = keys.public.verify(asked.receipt)
-    except NotProven:
-        return None
-    return said if (said["npsn"], said["kind"], said["root"]) == (school.npsn, "sync", root) else None
-
-
-async def _as_stated(transaction: Transaction, school: School, seq: int, root: str, keys: SigningKeys) -> bool:
-    """Is what central is about to sign of a piece with what it signed before? Two sides may be equal and yet altered:
-    over a row that a hand had altered somebody wrote, or a restore took it.
-    """
-    if await receipts.contradicted(transaction, school, seq, root):
-        return False
-    last = await receipts.latest_signed(transaction, school.npsn)
-    if last is None or last.body["head_seq"] == seq:
-        return True  # nothing was written since: what was just compared is what it says
-    return (await descent.past(transaction, school, keys)).holds

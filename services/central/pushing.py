@@ -20,7 +20,7 @@ from services.exchange import canonical
 from services.exchange.canonical import NotCanonical
 from services.exchange.change import Change
 from services.exchange.merge import Held, Merged, Refusal, Verdict, merge
-from services.messages import GivenRecord, Problem, PushedChange, RecordVerdict, SessionPush
+from services.messages import GivenRecord, Problem, PushedChange, RecordVerdict, SessionOpen, SessionPush
 from services.problems import problem
 from services.rules import Context, Finding, Severity, record_findings
 from services.wire import Event
@@ -49,10 +49,40 @@ async def take(transaction: Transaction, school: School, event: Event[SessionPus
         return Taken(school, await again(transaction, school, asked.changes, last), again=True)
     if asked.batch_no != number + 1:
         return None
-    keys = [(change.entity, change.record_id) for change in asked.changes]
+    return await _take(transaction, school, asked.changes, asked.batch_no, event.content_hash, today)
+
+
+async def take_early(
+    transaction: Transaction, school: School, event: Event[SessionOpen], changes: Sequence[PushedChange], today: date
+) -> Taken:
+    """Take what came with the OPEN of the live session, as its first batch."""
+    return await _take(transaction, school, changes, 1, event.content_hash, today, open_id=event.id)
+
+
+async def early_again(
+    transaction: Transaction, school: School, event: Event[SessionOpen], changes: Sequence[PushedChange]
+) -> Taken | None:
+    """The same, if it was taken when this very OPEN came before; and nothing after it."""
+    last = await schools.last_batch(transaction, school.npsn, school.session)
+    if last is None or (last.batch_no, last.content_hash) != (1, event.content_hash):
+        return None
+    return Taken(school, await again(transaction, school, changes, last), again=True)
+
+
+async def _take(
+    transaction: Transaction,
+    school: School,
+    changes: Sequence[PushedChange],
+    batch_no: int,
+    content_hash: bytes,
+    today: date,
+    *,
+    open_id: str | None = None,
+) -> Taken:
+    keys = [(change.entity, change.record_id) for change in changes]
     if len(set(keys)) != len(keys):
         raise MessageRefused("MSG-09", "changes: a record twice in one batch")
-    decided = await _decide(transaction, school, asked.changes, today)
+    decided = await _decide(transaction, school, changes, today)
     written = await registry.write(
         transaction,
         school,
@@ -66,7 +96,8 @@ async def take(transaction: Transaction, school: School, event: Event[SessionPus
         transaction,
         school.npsn,
         school.incarnation,
-        Batch(school.session, asked.batch_no, event.content_hash, [kept(verdict) for verdict in verdicts]),
+        Batch(school.session, batch_no, content_hash, [kept(verdict) for verdict in verdicts]),
+        open_id=open_id,
     )
     strange = any(d.merged.invariant_violated for d in decided)
     if strange:

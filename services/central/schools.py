@@ -18,7 +18,8 @@ from services.messages import Kind, LineageEntry, Mark
 class School:
     """A school as central knows it, read under the lock. `incarnation` is the database's own present life;
     `silent_seconds` have gone by since the live session was heard of. `registered_incarnation`: the life that the
-    installation was registered in; None: one from before that was kept.
+    installation was registered in; None: one from before that was kept. `mark_open_id`: of the OPEN that the mark came
+    with; None: it came with a later message.
     """
 
     npsn: str
@@ -39,6 +40,7 @@ class School:
     incarnation: str
     silent_seconds: float | None = None
     registered_incarnation: str | None = None
+    mark_open_id: str | None = None
 
     @property
     def lives(self) -> list[Life]:
@@ -101,6 +103,7 @@ async def lock(transaction: Transaction, npsn: str) -> School | None:
         incarnation=row.incarnation,
         silent_seconds=None if row.silent_seconds is None else float(row.silent_seconds),
         registered_incarnation=row.registered_incarnation,
+        mark_open_id=row.early_open_id if row.early_session == row.mark_session else None,
     )
     if row.is_this is True and school.lineage[-1].incarnation == school.incarnation:
         return school
@@ -252,12 +255,18 @@ async def last_batch(transaction: Transaction, npsn: str, session: int) -> Batch
     return None if row is None else Batch(row.session, row.batch_no, row.content_hash, from_json(row.result))
 
 
-async def keep_batch(transaction: Transaction, npsn: str, incarnation: str, batch: Batch) -> None:
-    """Remember the batch in place of the one before, and the mark: this session has sent something."""
+async def keep_batch(
+    transaction: Transaction, npsn: str, incarnation: str, batch: Batch, *, open_id: str | None = None
+) -> None:
+    """Remember the batch in place of the one before, and the mark: this session has sent something. `open_id`: with the
+    OPEN of that id.
+    """
     await transaction.run(
         """
         WITH marked AS (
-            UPDATE school SET mark_incarnation = :incarnation, mark_session = :session WHERE npsn = :npsn
+            UPDATE school SET mark_incarnation = :incarnation, mark_session = :session,
+                early_session = CASE WHEN CAST(:open_id AS text) IS NOT NULL THEN :session END, early_open_id = :open_id
+            WHERE npsn = :npsn
         )
         INSERT INTO last_batch (npsn, session, batch_no, content_hash, result)
         VALUES (:npsn, :session, :batch_no, :hash, CAST(:result AS jsonb))
@@ -268,6 +277,7 @@ async def keep_batch(transaction: Transaction, npsn: str, incarnation: str, batc
         incarnation=incarnation,
         session=batch.session,
         batch_no=batch.batch_no,
+        open_id=open_id,
         hash=batch.content_hash,
         result=to_json(batch.result),
     )

@@ -24,6 +24,7 @@ from services.messages import (
     PROTOCOL_VERSION,
     SCHEMA,
     Blocking,
+    Early,
     LineageEntry,
     Message,
     Problem,
@@ -41,7 +42,7 @@ from services.messages import (
 )
 from services.problems import problem
 from services.replica.requests import Job
-from services.replica.sessions import Opening, Replica, Standing
+from services.replica.sessions import Completion, Opening, Replica, Standing
 from services.rules import RULES_VERSION
 from services.signing import PublicKeys
 
@@ -137,33 +138,42 @@ class Session:
     repaired: int = 0
 
     @property
+    def is_to_review(self) -> bool:
+        """Did something come up that a person is to look at?"""
+        return self.verdicts["conflict"] + self.verdicts["refused"] > 0
+
+    @property
     def named(self) -> dict[str, Any]:
         """What every message after OPEN carries."""
         return {"session": self.number, "incarnation": self.incarnation}
 
-    async def open(self, opening: Opening | None = None) -> SessionPage:
-        """OPEN, and take central's lineage; the first page. `opening`: what it says, if it was just looked up. Raises
-        Refused, RecoverFirst, Waiting, CentralAway.
+    async def open(
+        self, opening: Opening | None = None, *, early: Early | None = None, id: str | None = None
+    ) -> SessionGranted:
+        """OPEN, and take central's lineage; the grant, with the first page. `opening`: what it says, if it was just
+        looked up; `early`: what goes with it, `id`: then its own. Raises Refused, RecoverFirst, Waiting, CentralAway.
         """
         opening = opening or await self.replica.opening(self.job)
         if opening.is_recovering:
             raise RecoverFirst
         try:
-            granted = await self._granted(opening, opening.school.cursor)
+            granted = await self._granted(opening, opening.school.cursor, early=early, id=id)
         except Refused as refused:
             if refused.problem.code == "SYN-14":
                 raise RecoverFirst from None
             raise
         if [entry.model_dump() for entry in granted.lineage] != opening.school.lineage:
             await self.replica.begin(self.job, granted.lineage)
-        return granted.page
+        return granted
 
     async def granted(self, cursor: int | None = None) -> SessionGranted:
         """OPEN, by default from where the school stands, and nothing more. Raises Refused, Waiting, CentralAway."""
         opening = await self.replica.opening(self.job)
         return await self._granted(opening, opening.school.cursor if cursor is None else cursor)
 
-    async def _granted(self, opening: Opening, cursor: int) -> SessionGranted:
+    async def _granted(
+        self, opening: Opening, cursor: int, *, early: Early | None = None, id: str | None = None
+    ) -> SessionGranted:
         school = opening.school
         granted = await self.ask(
             "open",
@@ -181,7 +191,10 @@ class Session:
                 actor=self.job.actor,
                 statement=opening.stated,
                 proof=opening.proof,
+                early=early,
+                tried=opening.school.tried,
             ),
+            id=id,
         )
         if isinstance(granted, SessionWait):
             raise Waiting(granted)
@@ -264,7 +277,7 @@ class Session:
             if isinstance(answer, SessionEqual | SessionDifferent):
                 self.compared()
             if isinstance(answer, SessionEqual):
-                return self._believed(answer, asked)
+                return self.believed(answer, asked)
             if isinstance(answer, SessionDifferent):
                 raise Different(here, answer)
             if not isinstance(answer, SessionBehind):
@@ -276,6 +289,10 @@ class Session:
         """Both sides were proven equal: end the request's row with what was done. `review`: something came up that a
         person is to look at, beside what `statement` says is held. Raises LeaseLost.
         """
+        await self.replica.complete(self.job, self.completion(statement, review=review))
+
+    def completion(self, statement: dict[str, Any], *, review: bool = False) -> Completion:
+        """What is kept of a session that ends with both sides equal."""
         outcome = "needs_review" if review or statement["held"] else "completed"
         data = SCHEMA[f"{self.job.kind}.completed.v1"].model_validate(
             {
@@ -291,20 +308,19 @@ class Session:
                 "repaired": self.repaired,
             }
         )
-        await self.replica.complete(
-            self.job, outcome=outcome, statement=statement, jws=self.jws, data=data.model_dump()
-        )
+        return Completion(outcome, statement, self.jws, data.model_dump())
 
-    def _believed(self, answer: SessionEqual, asked: SessionVerify) -> dict[str, Any]:
+    def believed(self, answer: SessionEqual, asked: SessionVerify) -> dict[str, Any]:
+        """Central's statement, if it is one about what was asked. Raises Failed."""
         why = statement.wrong(answer, asked, self.keys, npsn=self.job.npsn, kind=self.job.kind)
         if why is not None:
             raise Failed(problem("SYN-24", reason=why))
         self.jws = answer.jws
         return answer.statement
 
-    async def ask(self, verb: str, request: Message) -> Message:
+    async def ask(self, verb: str, request: Message, *, id: str | None = None) -> Message:
         """Central's answer. Raises Stale, Refused to an OPEN, Failed to what is no request at all, CentralAway."""
-        answer = await self.central.ask(verb, self.job.npsn, request)
+        answer = await self.central.ask(verb, self.job.npsn, request, id=id)
         if isinstance(answer, SessionStale):
             raise Stale
         if isinstance(answer, SessionRefusal):

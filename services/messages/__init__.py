@@ -10,24 +10,16 @@ from __future__ import annotations
 from services.messages.exchange import (
     Covered,
     InSession,
-    Limits,
-    LineageEntry,
-    Mark,
     PageRow,
     PushedChange,
     RecordVerdict,
     SchoolRegister,
     SchoolRegistered,
     SessionFetch,
-    SessionGranted,
-    SessionOpen,
     SessionPage,
     SessionPush,
-    SessionRefusal,
     SessionResult,
     SessionStale,
-    SessionWait,
-    Stated,
     VerdictName,
 )
 from services.messages.officers import (
@@ -42,6 +34,17 @@ from services.messages.officers import (
     OfficerChangeRejected,
     OfficerChangeSubmitted,
     OfficerWritten,
+)
+from services.messages.opening import (
+    Early,
+    Limits,
+    LineageEntry,
+    Mark,
+    SessionGranted,
+    SessionOpen,
+    SessionRefusal,
+    SessionWait,
+    Stated,
 )
 from services.messages.operators import (
     ChangeAccepted,
@@ -165,9 +168,9 @@ SCHEMA: dict[str, type[Message]] = {
 __all__ = [
     "MAX_CHANGES", "OLDEST_PROTOCOL_VERSION", "PROTOCOL_VERSION", "ROW", "SCHEMA", "Actor", "Awaited", "Blocking",
     "Bucket", "Byte", "Cause", "ChangeAccepted", "ChangeRejected", "ChangeSubmitted", "ConflictDecided", "Count",
-    "Counts", "Covered", "DecidedConflict", "EntityDigest", "ExactCount", "ExactInt", "ExactStr", "FieldsChange",
-    "GivenRecord", "HistoryAnswered", "HistoryRefused", "HistoryRequested", "HistoryRow", "InSession", "Kind",
-    "Limits", "LineageEntry", "Mark", "Message", "Moment", "MomentSaid", "Npsn", "OfficerChange",
+    "Counts", "Covered", "DecidedConflict", "Early", "EntityDigest", "ExactCount", "ExactInt", "ExactStr",
+    "FieldsChange", "GivenRecord", "HistoryAnswered", "HistoryRefused", "HistoryRequested", "HistoryRow", "InSession",
+    "Kind", "Limits", "LineageEntry", "Mark", "Message", "Moment", "MomentSaid", "Npsn", "OfficerChange",
     "OfficerChangeAccepted", "OfficerChangeRejected", "OfficerChangeSubmitted", "OfficerWritten", "PageRow", "Part",
     "Problem", "ProvenRow", "PullCompleted", "PullFailed", "PullProgressed", "PullRefused", "PullRequested",
     "PullStarted", "PushedChange", "RecordKey", "RecordVerdict", "RecoverCompleted", "RecoverFailed",

@@ -1,4 +1,4 @@
-"""A site and central: registration, and the exchange (docs/protocol.md 2)."""
+"""A site and central: registration, and what a session carries (docs/protocol.md 2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Strict
 
-from services.messages.parts import ROW, Count, ExactCount, ExactInt, ExactStr, Kind, Message, Part, Problem, Text
+from services.messages.parts import ROW, Count, ExactCount, ExactInt, ExactStr, Message, Problem, Text
 
 
 class SchoolRegister(Message):
@@ -27,52 +27,6 @@ class SchoolRegistered(Message):
     install_id: str
     registration_no: int
     nama: str
-
-
-class LineageEntry(Part):
-    """One life of central's database, and the school's head_seq at its start."""
-
-    incarnation: str
-    head_seq: Count
-
-
-class Mark(Part):
-    """The last session of one incarnation that sent something."""
-
-    incarnation: str
-    session: int
-
-
-class Stated(Part):
-    """The site's latest statement, by what names it at central. `root` in hex."""
-
-    incarnation: str
-    session: int
-    head_seq: Count
-    root: str
-
-
-class SessionOpen(Message):
-    """site → central: begin a session. The same message id again gets the same grant; every new attempt has a new
-    id. The site speaks every protocol from `oldest_protocol_version` (if absent, this one alone) to `protocol_version`.
-    `proof`: the latest statement as central signed it; a central that was put back knows an installation by it.
-    """
-
-    type = "session.open.v1"
-
-    install_id: str
-    kind: Kind
-    protocol_version: int
-    oldest_protocol_version: int | None = None
-    rules_version: str
-    lineage: list[LineageEntry]
-    cursor: Count
-    highest_seq: Count
-    marks: dict[str, int]
-    clock: str
-    actor: str | None = None
-    statement: Stated | None = None
-    proof: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,56 +73,11 @@ class SessionPage(Message):
         return self.cursor >= self.head_seq
 
 
-class Limits(Part):
-    """What central takes in one batch: records, and bytes before compression."""
-
-    records: int
-    bytes: int
-
-
-class SessionGranted(Message):
-    """central → site: the session, and the first page. Of a restore, `as_of` is the seq that is given back, and `mark`
-    what the site's marks become. `common`: the seq up to which both histories are one; of a recover, whose page is
-    empty, what the site goes back to.
-    """
-
-    type = "session.granted.v1"
-
-    session: int
-    incarnation: str
-    head_seq: Count
-    lineage: list[LineageEntry]
-    limits: Limits
-    page: SessionPage
-    mark: Mark | None = None
-    as_of: Count | None = None
-    common: Count | None = None
-
-
-class SessionRefusal(Message):
-    """central → site: no session, and why."""
-
-    type = "session.refused.v1"
-
-    problem: Problem
-
-
 class InSession(Message):
     """What every later message of a session carries."""
 
     session: int
     incarnation: str
-
-
-class SessionWait(Message):
-    """central → site: not now, but in `retry_seconds`, which is `retry_at` by central's clock. The place is kept."""
-
-    type = "session.wait.v1"
-
-    retry_at: str
-    retry_seconds: Count
-    position: Annotated[int, Field(ge=1)]
-    reason: Text
 
 
 class SessionFetch(InSession):

@@ -11,5 +11,5 @@ async def pull(session: Session) -> None:
 
     Raises Refused (central), Failed (not equal), Stale, CentralAway, LeaseLost.
     """
-    await session.fetch(await session.open(), first=True)
+    await session.fetch((await session.open()).page, first=True)
     await session.complete(await prove(session))

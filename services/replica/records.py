@@ -30,6 +30,8 @@ class Shown(NamedTuple):
     before: str | None
 
 
+EARLY_BYTES = 2048
+"""Of data and base, that a record may have on an average to go with an OPEN."""
 NOTHING = Replicated(Base(0, 0, None), None)
 """A record that is neither here nor, as far as this site knows, at central."""
 
@@ -78,6 +80,24 @@ async def sendable(transaction: Transaction, npsn: str) -> dict[Key, Replicated]
         with contextlib.suppress(NotCanonical):
             found[(row.entity, row.record_id)] = of_row(row)
     return found
+
+
+async def fit_early(transaction: Transaction, npsn: str, most: int) -> bool:
+    """Are the pending records few enough to go with an OPEN, and is nothing in doubt?"""
+    return bool(
+        await transaction.value(
+            """
+            SELECT count(*) <= :most AND coalesce(sum(bytes), 0) <= :bytes AND NOT coalesce(bool_or(is_sent), false)
+            FROM (
+                SELECT is_sent, coalesce(octet_length(data), 0) + coalesce(octet_length(base), 0) AS bytes
+                FROM record WHERE npsn = :npsn AND (pending OR is_sent) LIMIT :most + 1
+            ) AS first
+            """,
+            npsn=npsn,
+            most=most,
+            bytes=most * EARLY_BYTES,
+        )
+    )
 
 
 async def mark_sent(transaction: Transaction, npsn: str, keys: Iterable[Key]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from services import wire
 from services.database import Transaction, to_json
 from services.entities import SPECS
 from services.errors import CATALOGUE
@@ -21,8 +22,19 @@ from services.exchange.absorb import Base, Overruled, Replicated, absorb, clear_
 from services.exchange.canonical import NotCanonical
 from services.exchange.change import Change, diff, push_order
 from services.exchange.digest import root as root_of
+from services.exchange.digest import row_hash_sql
 from services.exchange.merge import expected
-from services.messages import Blocking, EntityDigest, LineageEntry, PageRow, Problem, RecordVerdict, SessionPage, Stated
+from services.messages import (
+    Blocking,
+    EntityDigest,
+    LineageEntry,
+    PageRow,
+    Problem,
+    RecordVerdict,
+    SessionGranted,
+    SessionPage,
+    Stated,
+)
 from services.replica import asking, judging, mending, records, recovering
 from services.replica.records import Key
 from services.replica.requests import Job, Requests, School
@@ -31,6 +43,8 @@ log = logging.getLogger(__name__)
 
 MOST_FINDINGS = 100
 """Findings listed in a refusal; the count is always the whole."""
+MOST_EARLY = 100
+"""Records that may go with an OPEN; if central has something new for the site, they go twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +58,52 @@ class Opening:
     proof: str | None = None
     is_recovering: bool = False
 
+    @property
+    def latest_session(self) -> int:
+        """The latest session of central's present life that this site knows of; 0: none."""
+        life = self.school.lineage[-1]["incarnation"] if self.school.lineage else ""
+        return max(self.school.marks.get(life, 0), self.stated.session if self.stated else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What goes with the OPEN of this `id`, if central has begun no session since `after`: the site's root once central
+    has taken all of it (hex).
+    """
+
+    id: str
+    after: int
+    root: str
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the gate said: the changes that pass, or why none does. `opening`: what OPEN says, where it comes next."""
+    """What the gate said: the changes that pass, or why none does. `opening`: what OPEN says, where it comes next;
+    `foreseen`: and the changes go with it.
+    """
 
     changes: list[Change]
     problem: Problem | None = None
     findings: tuple[Blocking, ...] = ()
     opening: Opening | None = None
+    foreseen: Foreseen | None = None
+
+    @property
+    def open_id(self) -> str | None:
+        """That OPEN's id, if it must have a certain one."""
+        return self.foreseen.id if self.foreseen else None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """How a session ends whose sides were proven equal: central's statement, and the same signed (`jws`); `data` is the
+    announcement's.
+    """
+
+    outcome: str
+    statement: Mapping[str, Any]
+    jws: str
+    data: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +138,13 @@ class Replica:
         requests: Requests,
         today: Callable[[], date],
         checked: Callable[[str, bool], None] = lambda _invariant, _holds: None,
+        most_early: int = MOST_EARLY,
     ) -> None:
-        """`today` is the date that schools are judged by; `checked` is told of each self-check and whether it held."""
+        """`today` is the date that schools are judged by; `checked` is told of each self-check and whether it held.
+        `most_early`: records that go with an OPEN.
+        """
         self.requests = requests
+        self._most_early = most_early
         self._told = checked
         self._today = today
 
@@ -144,10 +199,24 @@ class Replica:
                 )
 
     async def look(self, job: Job) -> Gate:
-        """The gate before OPEN: a school that is plainly blocked costs central nothing. Marks nothing."""
+        """The gate before OPEN: a school that is plainly blocked costs central nothing.
+
+        It marks nothing, unless the changes are few and nothing is in doubt: then it is the gate itself, for they go
+        with the OPEN. Should central not take them from there, they are in doubt until the first FETCH is complete.
+        """
         async with self.requests.holding(job) as (transaction, school):
-            blocked = await _blocked(transaction, job.npsn, self._today()) or Gate([])
-            return replace(blocked, opening=await _opening(transaction, school))
+            opening = await _opening(transaction, school)
+            blocked = await _blocked(transaction, job.npsn, self._today())
+            if blocked is not None or opening.is_recovering:
+                return replace(blocked or Gate([]), opening=opening)
+            after = opening.latest_session
+            if not after or school.tried or not await records.fit_early(transaction, job.npsn, self._most_early):
+                return Gate([], opening=opening)
+            changes = await self._let_pass(transaction, job, school.marks, tried=(id := wire.new_id()))
+            await asking.cover(transaction, job.npsn, job.id)
+            root = root_of(await _digests_if_taken(transaction, job.npsn)).hex()
+            tried = replace(opening, school=replace(school, tried=id if changes else None))
+            return Gate(changes, opening=tried, foreseen=Foreseen(id, after, root))
 
     async def gate(self, job: Job, *, incarnation: str, session: int, last: SessionPage | None = None) -> Gate:
         """The gate after the first FETCH, whose `last` page is taken in before, unless it has been. In the transaction
@@ -160,41 +229,78 @@ class Replica:
             blocked = await _blocked(transaction, job.npsn, self._today())
             if blocked is not None:
                 return blocked
-            sending = await records.sendable(transaction, job.npsn)
+            return Gate(await self._let_pass(transaction, job, {**school.marks, incarnation: session}))
+
+    async def _let_pass(
+        self, transaction: Transaction, job: Job, marks: dict[str, int], *, tried: str | None = None
+    ) -> list[Change]:
+        sending = await records.sendable(transaction, job.npsn)
+        if sending:
             await records.mark_sent(transaction, job.npsn, sending)
-            await self.requests.gated(transaction, job, {**school.marks, incarnation: session})
+        await self.requests.gated(transaction, job, marks, tried=tried if sending else None)
         changes = [
             diff(entity, record_id, record.base.version, record.base.fields, record.data)
             for (entity, record_id), record in sending.items()
         ]
-        return Gate(push_order(changes, SPECS))
+        return push_order(changes, SPECS)
 
     async def absorb_verdicts(
         self, job: Job, changes: Sequence[Change], verdicts: Sequence[RecordVerdict], head_seq: int
     ) -> None:
         """Take in what central made of one batch: the new base of every record, refusals, conflicts."""
-        keys = [(change.entity, change.record_id) for change in changes]
         async with self.requests.holding(job) as (transaction, _):
-            answers = dict(zip(keys, verdicts, strict=True))
-            taken = await _take_as_sent(transaction, job.npsn, answers)
-            others = {key: verdict for key, verdict in answers.items() if key not in taken}
-            held = await records.read(transaction, job.npsn, others)
-            gated = all(key in held and held[key].sent is not None for key in others)
-            self._checked(job, "pushed_as_gated", gated)
-            theirs = {
-                key: [_answered(held[key], change, others[key])]
-                for key, change in zip(keys, changes, strict=True)
-                if key in others and (others[key].verdict != "refused" or others[key].carries)
-            }
-            absorbed = await _absorb(transaction, job.npsn, theirs, held)
-            refused = await _note_refusals(transaction, job.npsn, others, held, theirs)
-            await transaction.run(
-                """
-                UPDATE school SET highest_seq = greatest(highest_seq, :head), revision = revision + :changed
-                WHERE npsn = :npsn
-                """,
-                npsn=job.npsn, head=head_seq, changed=int(absorbed.changed or refused),
-            )  # fmt: skip
+            await self._take_verdicts(transaction, job, changes, verdicts, head_seq)
+
+    async def absorb_early(
+        self,
+        job: Job,
+        changes: Sequence[Change],
+        granted: SessionGranted,
+        completion: Completion | None,
+    ) -> bool:
+        """Take in what central made of the changes that went with its OPEN, and what it stated of both sides: did the
+        session end with that? If the rows are not what was foreseen, it goes on.
+        """
+        async with self.requests.holding(job) as (transaction, school):
+            if granted.result is not None:
+                await transaction.run(
+                    "UPDATE school SET marks = CAST(:marks AS jsonb), tried = NULL WHERE npsn = :npsn",
+                    npsn=job.npsn,
+                    marks=to_json({**school.marks, granted.incarnation: granted.session}),
+                )
+                await self._take_verdicts(transaction, job, changes, granted.result.verdicts, granted.result.head_seq)
+            await self._take_in(transaction, job, school, granted.page, clear_doubt=True)
+            return completion is not None and await self._complete(transaction, job, completion, if_proven=True)
+
+    async def _take_verdicts(
+        self,
+        transaction: Transaction,
+        job: Job,
+        changes: Sequence[Change],
+        verdicts: Sequence[RecordVerdict],
+        head_seq: int,
+    ) -> None:
+        keys = [(change.entity, change.record_id) for change in changes]
+        answers = dict(zip(keys, verdicts, strict=True))
+        taken = await _take_as_sent(transaction, job.npsn, answers)
+        others = {key: verdict for key, verdict in answers.items() if key not in taken}
+        held = await records.read(transaction, job.npsn, others)
+        gated = all(key in held and held[key].sent is not None for key in others)
+        self._checked(job, "pushed_as_gated", gated)
+        theirs = {
+            key: [_answered(held[key], change, others[key])]
+            for key, change in zip(keys, changes, strict=True)
+            if key in others and (others[key].verdict != "refused" or others[key].carries)
+        }
+        absorbed = await _absorb(transaction, job.npsn, theirs, held)
+        refused = await _note_refusals(transaction, job.npsn, others, held, theirs)
+        await transaction.run(
+            """
+            UPDATE school SET highest_seq = greatest(highest_seq, :head), revision = revision + :changed
+            WHERE npsn = :npsn
+            """,
+            npsn=job.npsn, head=head_seq, changed=int(absorbed.changed or refused),
+        )  # fmt: skip
 
     async def standing(self, job: Job) -> Standing:
         """The replica's side of VERIFY."""
@@ -205,41 +311,47 @@ class Replica:
             receipt = await _receipt(transaction, job.npsn) if job.kind == "recover" else None
             return Standing(school.cursor, await digests(transaction, job.npsn), unsent, held, refused, receipt)
 
-    async def complete(
-        self, job: Job, *, outcome: str, statement: Mapping[str, Any], jws: str, data: dict[str, Any]
-    ) -> None:
-        """Both sides were proven equal: keep central's statement (`jws`: the same, signed) with the row hashes under
-        it, judge what the school has become, end the request.
+    async def complete(self, job: Job, completion: Completion) -> None:
+        """Both sides were proven equal: keep central's statement with the row hashes under it, judge what the school
+        has become, end the request.
         """
         async with self.requests.holding(job) as (transaction, _):
-            if job.kind == "pull":
-                doubtful = await transaction.value(
-                    "SELECT 1 FROM record WHERE npsn = :npsn AND is_sent LIMIT 1", npsn=job.npsn
-                )
-                self._checked(job, "pull_marks_nothing_sent", doubtful is None)
-            await transaction.run(
-                """
-                INSERT INTO statement (npsn, incarnation, session, kind, head_seq, root, body, jws)
-                VALUES (:npsn, :incarnation, :session, :kind, :head_seq, :root, CAST(:body AS jsonb), :jws)
-                ON CONFLICT DO NOTHING
-                """,
-                npsn=job.npsn,
-                body=to_json(dict(statement)),
-                jws=jws,
-                **{name: statement[name] for name in ("incarnation", "session", "kind", "head_seq", "root")},
+            await self._complete(transaction, job, completion)
+
+    async def _complete(
+        self, transaction: Transaction, job: Job, completion: Completion, *, if_proven: bool = False
+    ) -> bool:
+        """Has it ended? `if_proven`: only if the rows that are here now make the root that was stated."""
+        statement, jws = completion.statement, completion.jws
+        proven = await mending.keep_stated(transaction, job.npsn, statement["root"], jws)
+        if if_proven and not proven:
+            return False
+        if job.kind == "pull":
+            doubtful = await transaction.value(
+                "SELECT 1 FROM record WHERE npsn = :npsn AND is_sent LIMIT 1", npsn=job.npsn
             )
-            await mending.keep_stated(transaction, job.npsn, statement["root"], jws)
-            if job.kind == "recover":
-                await recovering.drop(transaction, job.npsn)
-                await asking.go_on(transaction, job.npsn)
-            await transaction.run(
-                f"UPDATE school SET {_COMPLETED[job.kind]} WHERE npsn = :npsn",  # noqa: S608  one of the literals
-                npsn=job.npsn,
-            )
-            await judging.count_invalid(
-                transaction, job.npsn, self._today()
-            )  # what came down may break a rule: show it now
-            await self.requests.end(transaction, job, outcome, None, data)
+            self._checked(job, "pull_marks_nothing_sent", doubtful is None)
+        await transaction.run(
+            """
+            INSERT INTO statement (npsn, incarnation, session, kind, head_seq, root, body, jws)
+            VALUES (:npsn, :incarnation, :session, :kind, :head_seq, :root, CAST(:body AS jsonb), :jws)
+            ON CONFLICT DO NOTHING
+            """,
+            npsn=job.npsn,
+            body=to_json(dict(statement)),
+            jws=jws,
+            **{name: statement[name] for name in ("incarnation", "session", "kind", "head_seq", "root")},
+        )
+        if job.kind == "recover":
+            await recovering.drop(transaction, job.npsn)
+            await asking.go_on(transaction, job.npsn)
+        await transaction.run(
+            f"UPDATE school SET {_COMPLETED[job.kind]} WHERE npsn = :npsn",  # noqa: S608  one of the literals
+            npsn=job.npsn,
+        )
+        await judging.count_invalid(transaction, job.npsn, self._today())  # what came may break a rule: show it now
+        await self.requests.end(transaction, job, completion.outcome, None, completion.data)
+        return True
 
     def _checked(self, job: Job, invariant: str, holds: bool) -> None:
         self._told(invariant, holds)
@@ -276,6 +388,20 @@ async def _receipt(transaction: Transaction, npsn: str) -> str | None:
 async def root(transaction: Transaction, npsn: str) -> bytes:
     """The root of what the site knows central to hold: SHA-256 over all entities (docs/canonical-form.md)."""
     return root_of(await digests(transaction, npsn))
+
+
+async def _digests_if_taken(transaction: Transaction, npsn: str) -> dict[str, tuple[int, bytes]]:
+    """As `digests`, once central has taken everything that is pending as it is."""
+    rows = await transaction.rows(
+        f"""
+        SELECT entity, count(*) AS n, sha256(string_agg(
+            CASE WHEN pending THEN {row_hash_sql(version="(base_version + 1)", text="data")} ELSE base_hash END,
+            ''::bytea ORDER BY record_id)) AS digest
+        FROM record WHERE npsn = :npsn AND (base_version > 0 OR data IS NOT NULL) GROUP BY entity
+        """,  # noqa: S608  a part of ours
+        npsn=npsn,
+    )
+    return {r.entity: (r.n, bytes(r.digest)) for r in rows}
 
 
 async def digests(transaction: Transaction, npsn: str) -> dict[str, tuple[int, bytes]]:

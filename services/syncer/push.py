@@ -11,7 +11,7 @@ import orjson
 from services.errors import CentralAway
 from services.exchange.change import Change
 from services.link import Session
-from services.messages import PushedChange, SessionPage, SessionPush, SessionResult
+from services.messages import PushedChange, RecordVerdict, SessionPage, SessionPush, SessionResult
 
 
 async def push(session: Session, changes: Sequence[Change]) -> SessionPage | None:
@@ -46,7 +46,7 @@ async def _send(session: Session, number: int, batch: Sequence[Change], *, last:
             session=session.number,
             incarnation=session.incarnation,
             batch_no=number,
-            changes=[_pushed(change) for change in batch],
+            changes=[pushed(change) for change in batch],
             cursor=session.cursor,
             last=last,
         ),
@@ -58,15 +58,21 @@ async def _send(session: Session, number: int, batch: Sequence[Change], *, last:
 
 async def _store(session: Session, batch: Sequence[Change], result: SessionResult) -> None:
     await session.replica.absorb_verdicts(session.job, batch, result.verdicts, result.head_seq)
-    session.verdicts.update(verdict.verdict for verdict in result.verdicts)
-    pairs = zip(batch, result.verdicts, strict=True)
-    for (entity, verdict), number in Counter((change.entity, made.verdict) for change, made in pairs).items():
-        session.count(entity, verdict, number)
-    session.progress.sent += len(batch)
+    note(session, batch, result.verdicts)
     await session.report(session.progress)
 
 
-def _pushed(change: Change) -> PushedChange:
+def note(session: Session, changes: Sequence[Change], verdicts: Sequence[RecordVerdict]) -> None:
+    """Count what central made of these changes."""
+    session.verdicts.update(verdict.verdict for verdict in verdicts)
+    pairs = zip(changes, verdicts, strict=True)
+    for (entity, verdict), number in Counter((change.entity, made.verdict) for change, made in pairs).items():
+        session.count(entity, verdict, number)
+    session.progress.sent += len(changes)
+
+
+def pushed(change: Change) -> PushedChange:
+    """A change as it travels."""
     return PushedChange(
         entity=change.entity,
         record_id=change.record_id,

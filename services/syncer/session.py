@@ -1,10 +1,14 @@
-"""A sync, from the gate to the receipt: OPEN → FETCH* → gate → PUSH* → FETCH* → VERIFY (docs/protocol.md 2)."""
+"""A sync, from the gate to the receipt: OPEN → FETCH* → gate → PUSH* → FETCH* → VERIFY (docs/protocol.md 2).
+
+Few changes go with the OPEN, and if central has nothing new, all is done with its answer.
+"""
 
 from __future__ import annotations
 
 from services.link import RecoverFirst, Refused, Session
 from services.link.repair import prove
 from services.replica.sessions import Gate
+from services.syncer import early
 from services.syncer.mend import bring
 from services.syncer.push import push
 
@@ -19,15 +23,18 @@ async def sync(session: Session) -> None:
     if looked.opening is not None and looked.opening.is_recovering:
         raise RecoverFirst  # whatever the gate says
     _passes(looked)
-    last = await session.fetch_to_last(await session.open(looked.opening), first=True)
-    gate = await replica.gate(job, incarnation=session.incarnation, session=session.number, last=last)
-    await session.took(last)
-    _passes(gate)
-    page = await push(session, gate.changes)
-    if page is not None:
-        await session.fetch(page, first=False)
-    statement = await prove(session, bring)
-    await session.complete(statement, review=session.verdicts["conflict"] + session.verdicts["refused"] > 0)
+    granted = await session.open(looked.opening, early=early.offer(looked), id=looked.open_id)
+    if early.is_taken(granted):
+        if await early.take(session, looked, granted):
+            return
+    else:
+        last = await session.fetch_to_last(granted.page, first=True)
+        gate = await replica.gate(job, incarnation=session.incarnation, session=session.number, last=last)
+        await session.took(last)
+        page = await push(session, _passes(gate).changes)
+        if page is not None:
+            await session.fetch(page, first=False)
+    await session.complete(await prove(session, bring), review=session.is_to_review)
 
 
 def _passes(gate: Gate) -> Gate:

@@ -12,5 +12,5 @@ async def verify(session: Session) -> None:
 
     Raises Refused (central), Failed (not equal), Stale, CentralAway, LeaseLost.
     """
-    await session.fetch(await session.open(), first=True)
+    await session.fetch((await session.open()).page, first=True)
     await session.complete(await prove(session, bring))

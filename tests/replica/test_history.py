@@ -9,7 +9,7 @@ from services.problems import problem
 from services.replica import receipts, registration
 from services.replica.history import History, history
 from services.replica.requests import Job, Requests
-from services.replica.sessions import Replica
+from services.replica.sessions import Completion, Replica
 from tests.builders import TODAY
 from tests.replica.test_requests import DATA, STATEMENT
 from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_wish
@@ -39,7 +39,7 @@ async def complete(replica: Replica, job: Job, *, session: int, jws: str = "e30.
         "root": f"0{session}",
     }
     data = {**DATA, "cause": job.cause.model_dump(), "kind": job.kind, "receipt": statement}
-    await replica.complete(job, outcome="completed", statement=statement, jws=jws, data=data)
+    await replica.complete(job, Completion(outcome="completed", statement=statement, jws=jws, data=data))
 
 
 async def read(replica: Replica, **options: object) -> History:

@@ -11,7 +11,7 @@ from services.messages import RecordVerdict
 from services.metrics import INVARIANTS
 from services.replica import registration
 from services.replica.requests import Job, Requests
-from services.replica.sessions import Replica
+from services.replica.sessions import Completion, Replica
 from tests.builders import TODAY
 from tests.replica.test_sessions import A_STATEMENT, FIRST_LIFE, NPSN, a_page, a_wish, baseline, type_in
 
@@ -41,7 +41,7 @@ async def a_job(replica: Replica, kind: str) -> Job:
 
 
 async def finish(replica: Replica, job: Job) -> None:
-    await replica.complete(job, outcome="completed", statement=A_STATEMENT, jws="e30.e30.", data={})
+    await replica.complete(job, Completion(outcome="completed", statement=A_STATEMENT, jws="e30.e30.", data={}))
 
 
 async def a_pushed_change(replica: Replica, job: Job, *, gated: bool) -> None:

@@ -26,7 +26,7 @@ from services.replica import records, recovering, registration
 from services.replica.asking import Wanted
 from services.replica.recovering import Recovery
 from services.replica.requests import Job, LeaseLost, Requests
-from services.replica.sessions import Replica
+from services.replica.sessions import Completion, Replica
 from services.replica.unsent import unsent
 from tests.builders import TODAY, a_new_student, new_id
 
@@ -344,7 +344,7 @@ STATEMENT = {"incarnation": B, "session": 7, "kind": "recover", "head_seq": 10, 
 async def test_what_waited_goes_on_as_soon_as_the_recover_is_complete(requests: Requests) -> None:
     pull, recover = await a_pull_that_waits(requests)
     replica = Replica(requests, lambda: TODAY)
-    await replica.complete(recover, outcome="completed", statement=STATEMENT, jws="", data={})
+    await replica.complete(recover, Completion(outcome="completed", statement=STATEMENT, jws="", data={}))
     again = await requests.take("pull", "worker")
     assert again is not None
     assert (again.id, again.attempt) == (pull.id, 2)

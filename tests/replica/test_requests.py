@@ -12,7 +12,7 @@ from services.messages import Limits, LineageEntry, Mark, SessionGranted
 from services.replica import asking, records, registration, restoring
 from services.replica.asking import Wanted
 from services.replica.requests import Job, LeaseLost, Requests
-from services.replica.sessions import Replica
+from services.replica.sessions import Completion, Replica
 from tests.builders import TODAY
 from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_page, a_row, a_wish
 
@@ -48,7 +48,10 @@ async def ends(replica: Replica, kind: str = "sync") -> dict[str, tuple[str, str
 
 async def complete(replica: Replica, job: Job) -> None:
     await replica.complete(
-        job, outcome="completed", statement=STATEMENT, jws="e30.e30.", data={**DATA, "cause": job.cause.model_dump()}
+        job,
+        Completion(
+            outcome="completed", statement=STATEMENT, jws="e30.e30.", data={**DATA, "cause": job.cause.model_dump()}
+        ),
     )
 
 
@@ -228,7 +231,7 @@ async def test_a_restore_that_failed_is_gone_on_with_by_the_next_one(replica: Re
     again = await restoring_job(replica, "again", revision=99)
     assert await restoring.begin(replica.requests, again, a_grant(9)) == 0
     await replica.complete(
-        again, outcome="completed", statement={**STATEMENT, "kind": "restore"}, jws="e30.e30.", data=DATA
+        again, Completion(outcome="completed", statement={**STATEMENT, "kind": "restore"}, jws="e30.e30.", data=DATA)
     )
     assert (await taken(replica)).cause.id == "sync"
 
@@ -243,7 +246,7 @@ async def test_while_a_school_is_restored_nothing_else_of_it_is_taken(replica: R
     assert await replica.requests.take("pull", "worker") is None
     again = await taken(replica, "restore")
     await replica.complete(
-        again, outcome="completed", statement={**STATEMENT, "kind": "restore"}, jws="e30.e30.", data=DATA
+        again, Completion(outcome="completed", statement={**STATEMENT, "kind": "restore"}, jws="e30.e30.", data=DATA)
     )
     assert (await taken(replica)).cause.id == "sync"
 

@@ -15,7 +15,7 @@ from services.messages import Covered, PageRow, Problem, RecordVerdict, SessionP
 from services.replica import judging, records, registration
 from services.replica.asking import Wanted
 from services.replica.requests import Job, LeaseLost, Requests
-from services.replica.sessions import Replica
+from services.replica.sessions import Completion, Replica
 from services.replica.status import status
 from tests.builders import TODAY, a_school, new_id
 
@@ -272,7 +272,7 @@ async def test_a_refused_request_that_comes_again_says_nothing_about_the_school_
 ) -> None:
     await a_refused_request(replica, "event-1")
     job = await a_job(replica, "event-2")
-    await replica.complete(job, outcome="completed", statement=A_STATEMENT, jws="e30.e30.", data={})
+    await replica.complete(job, Completion(outcome="completed", statement=A_STATEMENT, jws="e30.e30.", data={}))
     await a_refused_request(replica, "event-1")
     here = await status(site_database, NPSN)
     assert here is not None

@@ -59,7 +59,9 @@ class Book:
 
     `versions`: what central has; `ever`: what it has had in any life; `parted`: its head when it was last put back (0:
     never); `stated`: what the site goes by, while it recovers; `set_aside`: what the site has of lives
-    before; `written_by`: of each version ever written, what had been written of its record by then.
+    before; `written_by`: of each version ever written, what had been written of its record by then; `early`: what the
+    gate let pass to go with an OPEN of this id; `early_known`: such OPENs that the site, or the copy that was put back,
+    knows of; `early_ids`: of the sessions that central took one with.
     """
 
     records: dict[Key, Account] = field(default_factory=dict)
@@ -71,6 +73,9 @@ class Book:
     taken: dict[Gate, list[PushedChange]] = field(default_factory=dict)
     ever_taken: set[Gate] = field(default_factory=set)
     forgotten: set[Gate] = field(default_factory=set)
+    early: dict[str, Mapping[Key, Replicated]] = field(default_factory=dict)
+    early_known: set[str] = field(default_factory=set)
+    early_ids: dict[Gate, str] = field(default_factory=dict)
     ever: dict[tuple[Key, int], list[central.Version]] = field(default_factory=dict)
     install_id: str = "install-0"
     parted: int = 0
@@ -106,6 +111,7 @@ class Memory:
     head: int
     gated: set[Gate]
     forgotten: set[Gate]
+    early_known: set[str]
     accounts: dict[Key, tuple[dict[str, Wish], dict[str, list[Any]]]]
 
 

@@ -106,6 +106,7 @@ class School:
     open_id: str | None = None
     opened: list[str] = field(default_factory=list)
     mark: Mark | None = None
+    mark_open_id: str | None = None
     site: str = SITE
     lives: list[Life] = field(default_factory=list)
     batch: tuple[int, int, tuple[Any, ...], list[RecordVerdict]] | None = None
@@ -180,6 +181,9 @@ class Listener:
     def central_took(self, school: School, session: int, changes: Sequence[PushedChange]) -> None:
         """A batch of the live session is about to be taken, for the first time."""
 
+    def central_takes_early(self, school: School, session: int, id: str) -> None:
+        """What came with this OPEN is about to be taken, nothing maybe, once."""
+
     def central_ended(self, school: School, session: int) -> None:
         """A message of a session that is no longer live was answered so."""
 
@@ -234,7 +238,7 @@ class Central:
     def register(self, npsn: str, install_id: str) -> None:
         """Another installation takes the school; the session of the one before is over, and its mark means nothing."""
         school = self.schools[npsn]
-        school.install_id, school.mark = install_id, None
+        school.install_id, school.mark, school.mark_open_id = install_id, None, None
         school.registration_no += 1
         school.registered_incarnation = self.life
         school.kind = school.sender = school.open_id = None
@@ -312,6 +316,7 @@ class Central:
                 self.listener.central_knows_again(school, asked.install_id)
                 school.install_id, school.registration_no = asked.install_id, said["registration_no"]
                 school.registered_incarnation, school.mark = said["incarnation"], None
+                school.mark_open_id = None
                 school.kind = school.sender = school.open_id = None
         refused = None if again else self._refused(row, asked)
         if Safeguard.OLD_INSTALLATION_REFUSED not in self.without:
@@ -321,11 +326,14 @@ class Central:
         if self.busy and not again:
             self.busy -= 1
             return SessionWait(retry_at="later", retry_seconds=1, position=1, reason="busy")
+        takes_early = not again and self._takes_early(row, asked)
         if not again or Safeguard.SAME_GRANT in self.without:
             school.session += 1
             school.kind, school.sender, school.open_id = asked.kind, sender, message_id
             school.opened.append(message_id)
+        early = self._early(school, asked, message_id, again=again) if takes_early or (again and asked.early) else {}
         return SessionGranted(
+            **early,
             session=school.session,
             incarnation=school.incarnation,
             head_seq=school.head,
@@ -339,6 +347,45 @@ class Central:
             common=admission.shared(row, asked),
         )
 
+    def _takes_early(self, school: Any, asked: SessionOpen) -> bool:
+        as_if = asked
+        if Safeguard.EARLY_IF_NOTHING_NEW in self.without:
+            as_if = as_if.model_copy(update={"cursor": school.head_seq, "lineage": school.lineage})
+        if Safeguard.EARLY_IF_NOT_LATE in self.without and asked.early is not None:
+            as_if = as_if.model_copy(update={"early": asked.early.model_copy(update={"after": school.session})})
+        return admission.takes_early(school, as_if, self.batch_records)
+
+    def _early(self, school: School, asked: SessionOpen, message_id: str, *, again: bool) -> dict[str, Any]:
+        early, verdicts = asked.early, list[RecordVerdict]()
+        assert early is not None
+        content = tuple(early.changes)
+        if again and content:
+            batch = school.batch
+            if batch is None or batch[:3] != (school.session, 1, content):
+                return {}
+            verdicts = batch[3]
+            if Safeguard.STORED_WITH_THE_GRANT in self.without:
+                verdicts = self._decided(school, school.session, content)
+        elif not again:
+            self.listener.central_takes_early(school, school.session, message_id)
+            if content:
+                verdicts = self._take(school, school.session, 1, content)
+                school.mark_open_id = message_id
+        verify = SessionVerify(
+            session=school.session,
+            incarnation=school.incarnation,
+            cursor=max([asked.cursor, *(verdict.seq for verdict in verdicts)]),
+            root=early.root,
+            unsent=early.unsent,
+            held=early.held,
+            refused=early.refused,
+        )
+        answer = self._verify(school, verify)
+        return {
+            "result": SessionResult(batch_no=1, verdicts=verdicts, head_seq=school.head) if content else None,
+            "equal": answer if isinstance(answer, SessionEqual) else None,
+        }
+
     def _refused(self, school: Any, asked: SessionOpen) -> Problem | None:
         states = asked.statement is None or any(
             (given["session"], given["head_seq"], given["root"])
@@ -347,6 +394,8 @@ class Central:
         )
         if admission.is_ahead(school, asked, states=states):
             raise Broken(f"central takes {asked} for one that is ahead of it")
+        if Safeguard.TRIED_KNOWN in self.without:
+            asked = asked.model_copy(update={"tried": None})
         refused = admission.out_of_step(school, asked, states=states)
         left_out = {"SYN-05": Safeguard.OLD_COPY_REFUSED, "SYN-14": Safeguard.RECOVERS_FIRST}
         return None if refused and left_out[refused.code] in self.without else refused
@@ -397,21 +446,26 @@ class Central:
         content = tuple(asked.changes)
         if last and asked.batch_no == number and content == last[2]:
             again = Safeguard.STORED_VERDICTS in self.without
-            return self._result(school, asked, self._decided(school, asked) if again else last[3])
+            return self._result(school, asked, self._decided(school, asked.session, content) if again else last[3])
         if asked.batch_no != number + 1:
             return SessionStale()
-        self.listener.central_took(school, asked.session, content)
-        verdicts = self._decided(school, asked)
-        school.batch = (asked.session, asked.batch_no, content, verdicts)
-        school.mark = Mark(incarnation=school.incarnation, session=asked.session)
-        return self._result(school, asked, verdicts)
+        return self._result(school, asked, self._take(school, asked.session, asked.batch_no, content))
+
+    def _take(
+        self, school: School, session: int, batch_no: int, content: tuple[PushedChange, ...]
+    ) -> list[RecordVerdict]:
+        self.listener.central_took(school, session, content)
+        verdicts = self._decided(school, session, content)
+        school.batch = (session, batch_no, content, verdicts)
+        school.mark, school.mark_open_id = Mark(incarnation=school.incarnation, session=session), None
+        return verdicts
 
     def _result(self, school: School, asked: SessionPush, verdicts: list[RecordVerdict]) -> SessionResult:
         page = self._page(school, asked.session, asked.cursor, self.page_records) if asked.last else None
         return SessionResult(batch_no=asked.batch_no, verdicts=verdicts, head_seq=school.head, page=page)
 
-    def _decided(self, school: School, asked: SessionPush) -> list[RecordVerdict]:
-        return [self._decide(school, asked.session, change) for change in asked.changes]
+    def _decided(self, school: School, session: int, content: Iterable[PushedChange]) -> list[RecordVerdict]:
+        return [self._decide(school, session, change) for change in content]
 
     def _decide(self, school: School, session: int, pushed: PushedChange) -> RecordVerdict:
         key = (pushed.entity, pushed.record_id)
@@ -450,7 +504,7 @@ class Central:
         elif asked.batch_no == number + 1:
             verdicts = [self._given(school, asked.session, given) for given in asked.records]
             school.batch = (asked.session, asked.batch_no, content, verdicts)
-            school.mark = Mark(incarnation=school.incarnation, session=asked.session)
+            school.mark, school.mark_open_id = Mark(incarnation=school.incarnation, session=asked.session), None
             self.listener.central_took_back(school, asked.session)
         else:
             return SessionStale()

@@ -74,6 +74,7 @@ async def compare_site(database: Database, here: at_site.School) -> None:
     same("school", {n: getattr(school, n) for n in names}, {n: getattr(here, n) for n in names})
     same("epoch", school.lease_epoch, here.epoch)
     same("marks", from_json(school.marks), here.marks)
+    same("tried", school.tried, here.tried)
     same("lineage", from_json(school.lineage), here.lineage)
     same("restoring", school.restoring_since is not None, here.restoring)
     await _compare_recovery(database, here)
@@ -118,7 +119,7 @@ async def compare_central(database: Database, there: at_central.School) -> None:
     same("number of versions", len(rows), len(there.log))
     same("versions", versions, {v.seq: (v.key, v.version, v.text, v.session, _superseded(there, v)) for v in there.log})
     assert school is not None
-    names = ("head_seq", "confirmed_seq", "delivered_seq", "session", "install_id", "mark", "as_of")
+    names = ("head_seq", "confirmed_seq", "delivered_seq", "session", "install_id", "mark", "mark_open_id", "as_of")
     same("school", {n: getattr(school, n) for n in names}, {n: getattr(there, n) for n in names})
     same("root", roots.root, root_of(at_central.digests(v[-1] for v in there.records.values())).hex())
 
@@ -143,7 +144,17 @@ def seen(outcome: Any) -> Any:
     if isinstance(outcome, sessions.Opening):
         return seen(outcome.school), outcome.stated, outcome.proof is None, outcome.is_recovering
     if isinstance(outcome, Known):
-        names = ("npsn", "install_id", "cursor", "settled", "highest_seq", "lineage", "marks", "restoring_as_of")
+        names = (
+            "npsn",
+            "install_id",
+            "cursor",
+            "settled",
+            "highest_seq",
+            "lineage",
+            "marks",
+            "restoring_as_of",
+            "tried",
+        )
         return {name: getattr(outcome, name) for name in names}
     return outcome
 

@@ -16,6 +16,7 @@ from services.messages import Message
 from services.replica import recovering as real_recovering
 from services.replica import restoring as real_restoring
 from services.replica.requests import Job, LeaseLost
+from services.replica.sessions import Gate
 from tests.simulation.comparing import same, seen
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ class Line:
         self._twin = twin
         self._kind = kind
 
-    async def ask(self, verb: str, _npsn: str, request: Message) -> Message:
+    async def ask(self, verb: str, _npsn: str, request: Message, *, id: str | None = None) -> Message:
         """One request. Raises CentralAway, Crash."""
-        twin, id = self._twin, wire.new_id()
+        twin, id = self._twin, id or wire.new_id()
         async with twin.one_at_a_time:
             what = await twin.plan.next(twin, verb)
             if what == "crash":
@@ -110,6 +111,7 @@ class Stores:
 async def taken_by_both(twin: Twin, real: Step, image: Step) -> Any:
     """The outcome of a step, or what it raised. Raises Differs."""
     outcome = await _outcome(real)
+    twin.site.open_id = outcome.foreseen.id if isinstance(outcome, Gate) and outcome.foreseen else None
     same("a step at the site", seen(outcome), seen(await _outcome(image)))
     await twin.compare_site()
     return outcome

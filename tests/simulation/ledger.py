@@ -113,12 +113,14 @@ class Ledger(central.Listener, site.Watcher):
         """A copy of the site is made."""
         book = self.books[npsn]
         accounts = {key: copy.deepcopy((account.wishes, account.seen)) for key, account in book.records.items()}
-        return Memory(book.head, set(book.gates), set(book.forgotten), accounts)
+        return Memory(book.head, set(book.gates), set(book.forgotten), set(book.early_known), accounts)
 
     def put_back(self, npsn: str, memory: Memory, versions: Sequence[central.Version], lost: Sequence[Key]) -> None:
         """The copy is put back: what was typed since is gone. `versions`: central's since; `lost`: what was in hand."""
         book = self.books[npsn]
-        book.forgotten = memory.forgotten | (set(book.gates) - memory.gated)
+        book.early_known = memory.early_known
+        known = {gate for gate, id in book.early_ids.items() if id in memory.early_known}
+        book.forgotten = memory.forgotten | (set(book.gates) - memory.gated - known)
         book.set_aside.clear()
         for key, account in book.records.items():
             account.wishes, seen = copy.deepcopy(memory.accounts.get(key, ({}, {})))
@@ -330,6 +332,15 @@ class Ledger(central.Listener, site.Watcher):
         if places != sorted(places):
             raise Broken(f"session {session} pushes children before parents, or deletes too early")
 
+    def central_takes_early(self, school: central.School, session: int, id: str) -> None:
+        book = self.books[school.npsn]
+        if school.install_id != book.install_id or id not in book.early:
+            return
+        gate = (school.incarnation, session)
+        book.gates[gate], book.early_ids[gate] = book.early[id], id
+        if id not in book.early_known:
+            book.forgotten.add(gate)
+
     def central_ended(self, school: central.School, session: int) -> None:
         if school.sender is not None and len(school.opened) > session and len(set(school.opened[session - 1 :])) == 1:
             raise Broken(f"session {session} was ended by the OPEN that began it")
@@ -377,9 +388,20 @@ class Ledger(central.Listener, site.Watcher):
         book = self.books.get(school.npsn)
         if book is None:
             return
+        self._check_gate(school, job)
+        book.gates[session] = passed
+
+    def site_gated_early(self, school: site.School, job: Job, id: str, passed: Mapping[Key, Replicated]) -> None:
+        book = self.books.get(school.npsn)
+        if book is None:
+            return
+        self._check_gate(school, job)
+        book.early[id] = passed
+        book.early_known.add(id)
+
+    def _check_gate(self, school: site.School, job: Job) -> None:
         if job.kind != "sync" or school.conflicts() or any(map(invalid_at_site, school.live().values())):
             raise Broken("the gate let a school pass that is blocked")
-        book.gates[session] = passed
 
     def site_stands(self, school: site.School, job: Job) -> None:
         book = self.books.get(school.npsn)

@@ -64,7 +64,7 @@ async def _push_before_fetch(session: Session) -> None:
     """As `services.syncer.session.sync`, the other way round."""
     replica, job = session.replica, session.job
     _passes(await replica.look(job))
-    page = await session.open()
+    page = (await session.open()).page
     session.cursor = (await replica.opening(job)).school.cursor
     gate = _passes(await replica.gate(job, incarnation=session.incarnation, session=session.number))
     await push(session, gate.changes)

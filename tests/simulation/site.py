@@ -35,7 +35,7 @@ from services.replica.recovering import NOT_GIVEN, Recovery, answered
 from services.replica.requests import Job, LeaseLost
 from services.replica.requests import School as Known
 from services.replica.restoring import ListMoved
-from services.replica.sessions import Gate, Opening, Standing, _answered, _shown
+from services.replica.sessions import Completion, Foreseen, Gate, Opening, Standing, _answered, _shown
 from tests.simulation.entities import Key
 from tests.simulation.safeguards import Broken, Safeguard
 
@@ -90,6 +90,7 @@ class School:
     highest_seq: int = 0
     lineage: list[dict[str, Any]] = field(default_factory=list)
     marks: dict[str, int] = field(default_factory=dict)
+    tried: str | None = None
     revision: int = 0
     epoch: int = 0
     holder: str | None = None
@@ -117,7 +118,7 @@ class School:
 
     def take_over(self, install_id: str) -> None:
         """The school is registered anew: nothing is done before it is restored, and a session under way is over."""
-        self.install_id, self.marks = install_id, {}
+        self.install_id, self.marks, self.tried = install_id, {}, None
         self.registration_no += 1
         self.restoring, self.restoring_as_of = True, None
         self.epoch, self.holder = self.epoch + 1, None
@@ -162,6 +163,9 @@ class Watcher:
     def site_gated(self, school: School, job: Job, session: tuple[str, int], passed: Mapping[Key, Replicated]) -> None:
         """The gate let these records pass, in this session of this life of central's."""
 
+    def site_gated_early(self, school: School, job: Job, id: str, passed: Mapping[Key, Replicated]) -> None:
+        """The gate let these records pass, to go with the OPEN of this id."""
+
     def site_stands(self, school: School, job: Job) -> None:
         """VERIFY is about to be asked."""
 
@@ -194,7 +198,9 @@ Turn = Callable[[Job, str], Awaitable[None]]
 
 
 class Replica:
-    """All schools of the site. `blocked`: how many records break a rule (npsn, the live records)."""
+    """All schools of the site. `blocked`: how many records break a rule (npsn, the live records). `open_id`: of the next
+    OPEN that something goes with, if it is to have a certain one.
+    """
 
     def __init__(
         self,
@@ -205,8 +211,12 @@ class Replica:
         *,
         core: ModuleType = the_real_absorb,
         without: frozenset[Safeguard] = frozenset(),
+        most_early: int = 100,
     ) -> None:
         self.specs = specs
+        self.most_early = most_early
+        self.opens = 0
+        self.open_id: str | None = None
         self.blocked = blocked
         self.watcher = watcher
         self.turn = turn
@@ -345,15 +355,43 @@ class Replica:
         school.cursor = school.settled = school.highest_seq = 0
         school.lineage = [entry.model_dump() for entry in granted.lineage]
         school.marks = {granted.mark.incarnation: granted.mark.session} if granted.mark else {}
+        school.tried = None
         school.revision += 1
         school.restoring, school.restoring_as_of = True, granted.as_of
         school.restoring_life = granted.incarnation
         return 0
 
     async def look(self, job: Job) -> Gate:
-        """The gate before OPEN."""
+        """The gate before OPEN; of few changes the gate itself."""
         school = await self.holding(job, "look at the gate")
-        return replace(self._blocked(school) or Gate([]), opening=self._opening(school))
+        opening, blocked = self._opening(school), self._blocked(school)
+        if blocked or opening.is_recovering or not self._goes_early(school, opening):
+            return replace(blocked or Gate([]), opening=opening)
+        self.opens += 1
+        id = self.open_id or f"early {self.opens}"
+        passed = self._pass(school)
+        if passed:
+            school.tried = id
+        self.watcher.site_gated_early(school, job, id, passed)
+        root = digest.root(digests(self._if_taken(school.records))).hex()
+        opened = replace(opening, school=replace(opening.school, tried=school.tried))
+        return Gate(self._changes(passed), opening=opened, foreseen=Foreseen(id, opening.latest_session, root))
+
+    def _goes_early(self, school: School, opening: Opening) -> bool:
+        in_doubt = any(record.sent is not None for record in school.records.values())
+        unheard = school.tried is not None and Safeguard.TRIED_UNTIL_HEARD not in self.without
+        pending = sum(record.pending for record in school.records.values())
+        return bool(opening.latest_session) and not in_doubt and not unheard and pending <= self.most_early
+
+    def _if_taken(self, records: Mapping[Key, Replicated]) -> dict[Key, Replicated]:
+        """Every pending record as if central had taken it as it is."""
+        return {
+            key: replace(record, base=self.core.Base(record.base.version + 1, 0, record.data))
+            if record.pending
+            else record
+            for key, record in records.items()
+            if record.base.version or record.data is not None
+        }
 
     async def gate(self, job: Job, *, incarnation: str, session: int, last: SessionPage | None = None) -> Gate:
         """The gate after the first FETCH and its last page: `sent`, and the session's mark."""
@@ -362,17 +400,25 @@ class Replica:
             await self._take_in(school, job, last, clear_doubt=True)
         if blocked := self._blocked(school):
             return blocked
-        passed = {k: r for k, r in sorted(school.records.items()) if r.pending and r.conflict is None}
-        if Safeguard.SENT_BEFORE_PUSH not in self.without:
-            for key, record in passed.items():
-                self.write(school, key, replace(record, sent=self.core.Sent(record.data)))
+        passed = self._pass(school)
         if Safeguard.MARK_WITH_THE_GATE in self.without:
             self.late_marks[job.epoch] = {incarnation: session}
         else:
             school.marks[incarnation] = session
+        school.tried = None
         self.watcher.site_gated(school, job, (incarnation, session), passed)
+        return Gate(self._changes(passed))
+
+    def _pass(self, school: School) -> dict[Key, Replicated]:
+        passed = {k: r for k, r in sorted(school.records.items()) if r.pending and r.conflict is None}
+        if Safeguard.SENT_BEFORE_PUSH not in self.without:
+            for key, record in passed.items():
+                self.write(school, key, replace(record, sent=self.core.Sent(record.data)))
+        return passed
+
+    def _changes(self, passed: Mapping[Key, Replicated]) -> list[Change]:
         changes = [diff(*key, record.base.version, record.base.fields, record.data) for key, record in passed.items()]
-        return Gate(push_order(changes, self.specs))
+        return push_order(changes, self.specs)
 
     def _blocked(self, school: School) -> Gate | None:
         invalid, conflicts = self.blocked(school.npsn, school.live()), len(school.conflicts())
@@ -385,6 +431,27 @@ class Replica:
     ) -> None:
         """Take in what central made of one batch."""
         school = await self.holding(job, f"absorb {len(verdicts)} verdicts")
+        self._take_verdicts(school, changes, verdicts, head_seq)
+        school.marks |= self.late_marks.pop(job.epoch, {})
+
+    async def absorb_early(
+        self, job: Job, changes: Sequence[Change], granted: SessionGranted, completion: Completion | None
+    ) -> bool:
+        """Take in what central made of what went with its OPEN; did the session end with that?"""
+        school = await self.holding(job, f"absorb what came of {len(changes)} early changes")
+        if granted.result is not None:
+            school.marks[granted.incarnation], school.tried = granted.session, None
+            self._take_verdicts(school, changes, granted.result.verdicts, granted.result.head_seq)
+        await self._take_in(school, job, granted.page, clear_doubt=True)
+        if completion is None or digest.root(digests(school.records)).hex() != completion.statement["root"]:
+            return False
+        self.watcher.site_stands(school, job)
+        self._complete(school, job, completion)
+        return True
+
+    def _take_verdicts(
+        self, school: School, changes: Sequence[Change], verdicts: Sequence[RecordVerdict], head_seq: int
+    ) -> None:
         changed, refusals = False, dict(school.refusals)
         for change, verdict in zip(changes, verdicts, strict=True):
             key = (change.entity, change.record_id)
@@ -398,7 +465,6 @@ class Replica:
             school.refusals.pop(key, None)
             if verdict.verdict == "refused" and key in school.records and school.records[key].pending:
                 school.refusals[key] = [finding.field or "" for finding in verdict.findings]
-        school.marks |= self.late_marks.pop(job.epoch, {})
         school.highest_seq = max(school.highest_seq, head_seq)
         school.revision += changed or school.refusals != refusals
 
@@ -410,18 +476,20 @@ class Replica:
         receipt = receipt if job.kind == "recover" else None
         return Standing(school.cursor, digests(school.records), *counts(school), receipt)
 
-    async def complete(
-        self, job: Job, *, outcome: str, statement: Mapping[str, Any], jws: str, data: dict[str, Any]
-    ) -> None:
+    async def complete(self, job: Job, completion: Completion) -> None:
         """Both sides were proven equal."""
-        school = await self.holding(job, f"complete: {outcome}")
+        school = await self.holding(job, f"complete: {completion.outcome}")
+        self._complete(school, job, completion)
+
+    def _complete(self, school: School, job: Job, completion: Completion) -> None:
+        statement, jws = completion.statement, completion.jws
         school.stated, school.hashes = {**statement, "jws": jws}, hashes(school.records)
         school.statements.append(school.stated)
         if job.kind == "restore":
             school.restoring, school.restoring_as_of = False, None
         if job.kind == "recover":
             school.recovery, school.aside = None, {}
-        self._end(school, job, outcome)
+        self._end(school, job, completion.outcome)
         self.watcher.site_completed(school, job, statement)
 
     # ── a recover ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -587,4 +655,4 @@ def counts(school: School) -> tuple[int, int, int]:
 
 def _known(s: School) -> Known:
     marks, as_of = dict(s.marks), s.restoring_as_of
-    return Known(s.npsn, s.install_id, s.cursor, s.settled, s.highest_seq, s.lineage, marks, s.revision, as_of)
+    return Known(s.npsn, s.install_id, s.cursor, s.settled, s.highest_seq, s.lineage, marks, s.revision, as_of, s.tried)

@@ -76,11 +76,11 @@ class Troubles:
 
     def go_unheard(self, _npsn: str) -> None:
         """A batch comes to central or does not; who sent it is gone before an answer comes."""
-        pushes = [asked for asked in self.world.workers.requests if asked.verb == "push" and not asked.worker.asleep]
+        pushes = [asked for asked in self.world.workers.requests if _carries(asked) and not asked.worker.asleep]
         if pushes:
             asked = self.rng.choice(pushes)
             asked.worker.asleep = True
-            self.world.say(f"{asked.worker.name} falls asleep over its PUSH")
+            self.world.say(f"{asked.worker.name} falls asleep over its {asked.verb.upper()}")
             if self.rng.random() < 0.7:
                 self.world.workers.deliver(asked, keep=self.rng.random() < 0.3)
             else:
@@ -99,8 +99,8 @@ class Troubles:
             self.world.workers.deliver(self._one_of(late))
 
     def _one_of(self, asked: list[Asked]) -> Asked:
-        """Rather a PUSH than others: nothing else changes anything."""
-        pushes = [one for one in asked if one.verb == "push"]
+        """Rather one that carries changes: nothing else changes anything."""
+        pushes = [one for one in asked if _carries(one)]
         return self.rng.choice(pushes if pushes and self.rng.random() < 0.7 else asked)
 
     def send_again(self, _npsn: str) -> None:
@@ -192,3 +192,7 @@ class Troubles:
         if npsn + GHOST in self.world.replica.schools:
             self.world.ask(npsn + GHOST, "sync")
             self.world.begin(npsn + GHOST)
+
+
+def _carries(asked: Asked) -> bool:
+    return asked.verb == "push" or getattr(asked.message, "early", None) is not None

@@ -115,7 +115,10 @@ class World(at_central.Listener, at_site.Watcher):
         )
         self.claims = Claims(self.central)
         self.workers = Workers(self.loop, self.central, self.say, runs or Runs())
-        self.replica = Replica(AT_SITE, _broken_records, self, self.workers.turn, core=core, without=without)
+        self.replica = Replica(
+            AT_SITE, _broken_records, self, self.workers.turn, core=core, without=without,
+            most_early=self.rng.choice((0, 1, 2, 100)),
+        )  # fmt: skip
         self.schools = SCHOOLS[: self.rng.choice((1, 1, 1, 2))]
         self.people = People(self)
         self.troubles = Troubles(self)
@@ -337,6 +340,9 @@ class World(at_central.Listener, at_site.Watcher):
             self.say(f"central: pushed is {change.op} {_of((change.entity, change.record_id))} {fields}")
         self.ledger.central_took(school, session, changes)
 
+    def central_takes_early(self, school: at_central.School, session: int, id: str) -> None:
+        self.ledger.central_takes_early(school, session, id)
+
     def central_ended(self, school: at_central.School, session: int) -> None:
         self.ledger.central_ended(school, session)
 
@@ -358,6 +364,10 @@ class World(at_central.Listener, at_site.Watcher):
     ) -> None:
         self.say(f"site: the gate of session {session[1]} lets pass {[_of(key) for key in passed]}")
         self.ledger.site_gated(school, job, session, passed)
+
+    def site_gated_early(self, school: at_site.School, job: Any, id: str, passed: Mapping[Key, Replicated]) -> None:
+        self.say(f"site: the gate lets pass {[_of(key) for key in passed]}, to go with the OPEN {id}")
+        self.ledger.site_gated_early(school, job, id, passed)
 
     def site_stands(self, school: at_site.School, job: Any) -> None:
         self.ledger.site_stands(school, job)

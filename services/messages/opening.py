@@ -1,0 +1,123 @@
+"""A site and central: how a session begins (docs/protocol.md 2)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from services.messages.exchange import PushedChange, SessionPage, SessionResult
+from services.messages.parts import Count, Kind, Message, Part, Problem, Text
+from services.messages.proof import SessionEqual
+
+
+class LineageEntry(Part):
+    """One life of central's database, and the school's head_seq at its start."""
+
+    incarnation: str
+    head_seq: Count
+
+
+class Mark(Part):
+    """The last session of one incarnation that sent something."""
+
+    incarnation: str
+    session: int
+
+
+class Stated(Part):
+    """The site's latest statement, by what names it at central. `root` in hex."""
+
+    incarnation: str
+    session: int
+    head_seq: Count
+    root: str
+
+
+class Early(Part):
+    """A small sync as a whole: what would be its only batch (nothing, maybe), and `root`, in hex, as the site's will be
+    if central takes all of it as it is. `after`: the latest session that the site knows of; with a later one at central
+    nothing of it is taken. Counts of records: as in `session.verify.v1`.
+    """
+
+    after: Count
+    changes: Annotated[list[PushedChange], Field(max_length=500)]
+    root: str
+    unsent: Count = 0
+    held: Count = 0
+    refused: Count = 0
+
+
+class SessionOpen(Message):
+    """site → central: begin a session. The same message id again gets the same grant; every new attempt has a new
+    id. The site speaks every protocol from `oldest_protocol_version` (if absent, this one alone) to `protocol_version`.
+    `proof`: the latest statement as central signed it; a central that was put back knows an installation by it.
+    `early`: what would follow, if central has nothing new for the site. `tried`: the id of the last OPEN that carried
+    changes; what became of it the site may not have heard.
+    """
+
+    type = "session.open.v1"
+
+    install_id: str
+    kind: Kind
+    protocol_version: int
+    oldest_protocol_version: int | None = None
+    rules_version: str
+    lineage: list[LineageEntry]
+    cursor: Count
+    highest_seq: Count
+    marks: dict[str, int]
+    clock: str
+    actor: str | None = None
+    statement: Stated | None = None
+    proof: str | None = None
+    early: Early | None = None
+    tried: str | None = None
+
+
+class Limits(Part):
+    """What central takes in one batch: records, and bytes before compression."""
+
+    records: int
+    bytes: int
+
+
+class SessionGranted(Message):
+    """central → site: the session, and the first page. Of a restore, `as_of` is the seq that is given back, and `mark`
+    what the site's marks become. `common`: the seq up to which both histories are one; of a recover, whose page is
+    empty, what the site goes back to. To what came `early`: its `result`, and `equal` if both sides are; neither, if
+    central did not take it.
+    """
+
+    type = "session.granted.v1"
+
+    session: int
+    incarnation: str
+    head_seq: Count
+    lineage: list[LineageEntry]
+    limits: Limits
+    page: SessionPage
+    mark: Mark | None = None
+    as_of: Count | None = None
+    common: Count | None = None
+    result: SessionResult | None = None
+    equal: SessionEqual | None = None
+
+
+class SessionRefusal(Message):
+    """central → site: no session, and why."""
+
+    type = "session.refused.v1"
+
+    problem: Problem
+
+
+class SessionWait(Message):
+    """central → site: not now, but in `retry_seconds`, which is `retry_at` by central's clock. The place is kept."""
+
+    type = "session.wait.v1"
+
+    retry_at: str
+    retry_seconds: Count
+    position: Annotated[int, Field(ge=1)]
+    reason: Text
