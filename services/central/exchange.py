@@ -314,6 +314,7 @@ async def _early(
         ),
         counters,
         keys,
+        again=again,
     )
     head = taken.school.head_seq if taken else school.head_seq
     result = SessionResult(batch_no=1, verdicts=verdicts, head_seq=head) if taken else None

@@ -48,15 +48,21 @@ async def verify(
 
 
 async def verify_early(
-    transaction: Transaction, school: School, asked: SessionVerify, counters: Counters, keys: SigningKeys
+    transaction: Transaction,
+    school: School,
+    asked: SessionVerify,
+    counters: Counters,
+    keys: SigningKeys,
+    *,
+    again: bool,
 ) -> SessionEqual | None:
     """The same of what came early: central has taken it, and the site has yet to. None: the site is to take it, and to
-    ask; it did not foresee what came of it, and that is no difference.
+    ask; it did not foresee what came of it, and that is no difference. `again`: only what was stated before.
     """
     given = await receipts.find(transaction, school, asked)
     if given:
         return SessionEqual(statement=given.body, jws=given.jws)
-    if asked.cursor != school.head_seq:
+    if again or asked.cursor != school.head_seq:
         return None
     roots = await registry.roots(transaction, school.npsn)
     if not hmac.compare_digest(roots.root, asked.root):

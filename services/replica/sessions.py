@@ -28,6 +28,7 @@ from services.messages import (
     Blocking,
     EntityDigest,
     LineageEntry,
+    Mark,
     PageRow,
     Problem,
     RecordVerdict,
@@ -218,10 +219,12 @@ class Replica:
             tried = replace(opening, school=replace(school, tried=id if changes else None))
             return Gate(changes, opening=tried, foreseen=Foreseen(id, after, root))
 
-    async def gate(self, job: Job, *, incarnation: str, session: int, last: SessionPage | None = None) -> Gate:
+    async def gate(
+        self, job: Job, *, incarnation: str, session: int, mark: Mark | None = None, last: SessionPage | None = None
+    ) -> Gate:
         """The gate after the first FETCH, whose `last` page is taken in before, unless it has been. In the transaction
         that sees a passing verdict it writes `sent` for every pending record, and the session's mark; exactly that is
-        pushed.
+        pushed. `mark`: central's, of what went with an OPEN that this site may not have heard of again.
         """
         async with self.requests.holding(job) as (transaction, school):
             if last is not None:
@@ -229,7 +232,8 @@ class Replica:
             blocked = await _blocked(transaction, job.npsn, self._today())
             if blocked is not None:
                 return blocked
-            return Gate(await self._let_pass(transaction, job, {**school.marks, incarnation: session}))
+            heard = {mark.incarnation: max(mark.session, school.marks.get(mark.incarnation, 0))} if mark else {}
+            return Gate(await self._let_pass(transaction, job, {**school.marks, **heard, incarnation: session}))
 
     async def _let_pass(
         self, transaction: Transaction, job: Job, marks: dict[str, int], *, tried: str | None = None

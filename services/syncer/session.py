@@ -29,7 +29,9 @@ async def sync(session: Session) -> None:
             return
     else:
         last = await session.fetch_to_last(granted.page, first=True)
-        gate = await replica.gate(job, incarnation=session.incarnation, session=session.number, last=last)
+        gate = await replica.gate(
+            job, incarnation=session.incarnation, session=session.number, mark=granted.mark, last=last
+        )
         await session.took(last)
         page = await push(session, _passes(gate).changes)
         if page is not None:

@@ -380,7 +380,7 @@ class Central:
             held=early.held,
             refused=early.refused,
         )
-        answer = self._verify(school, verify)
+        answer = self._stated(school, verify) if again else self._verify(school, verify)
         return {
             "result": SessionResult(batch_no=1, verdicts=verdicts, head_seq=school.head) if content else None,
             "equal": answer if isinstance(answer, SessionEqual) else None,
@@ -571,10 +571,15 @@ class Central:
 
     # ── proof ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _verify(self, school: School, asked: SessionVerify) -> Message:
+    def _stated(self, school: School, asked: SessionVerify) -> Message | None:
         for given in school.statements:
             if (given["session"], given["head_seq"], given["root"]) == (asked.session, asked.cursor, asked.root):
                 return SessionEqual(statement=given, jws=given["jws"])
+        return None
+
+    def _verify(self, school: School, asked: SessionVerify) -> Message:
+        if given := self._stated(school, asked):
+            return given
         as_of = self._as_of(school)
         end = school.head if as_of is None else as_of
         if asked.cursor < end:

@@ -118,7 +118,7 @@ class Ledger(central.Listener, site.Watcher):
     def put_back(self, npsn: str, memory: Memory, versions: Sequence[central.Version], lost: Sequence[Key]) -> None:
         """The copy is put back: what was typed since is gone. `versions`: central's since; `lost`: what was in hand."""
         book = self.books[npsn]
-        book.early_known = memory.early_known
+        book.early_known = set(memory.early_known)
         known = {gate for gate, id in book.early_ids.items() if id in memory.early_known}
         book.forgotten = memory.forgotten | (set(book.gates) - memory.gated - known)
         book.set_aside.clear()

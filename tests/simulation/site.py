@@ -22,6 +22,7 @@ from services.messages import (
     Cause,
     GivenRecord,
     LineageEntry,
+    Mark,
     PageRow,
     Problem,
     RecordKey,
@@ -198,8 +199,8 @@ Turn = Callable[[Job, str], Awaitable[None]]
 
 
 class Replica:
-    """All schools of the site. `blocked`: how many records break a rule (npsn, the live records). `open_id`: of the next
-    OPEN that something goes with, if it is to have a certain one.
+    """All schools of the site. `blocked`: how many records break a rule (npsn, the live records). `open_id`: of the
+    next OPEN that something goes with, if it is to have a certain one.
     """
 
     def __init__(
@@ -393,7 +394,9 @@ class Replica:
             if record.base.version or record.data is not None
         }
 
-    async def gate(self, job: Job, *, incarnation: str, session: int, last: SessionPage | None = None) -> Gate:
+    async def gate(
+        self, job: Job, *, incarnation: str, session: int, mark: Mark | None = None, last: SessionPage | None = None
+    ) -> Gate:
         """The gate after the first FETCH and its last page: `sent`, and the session's mark."""
         school = await self.holding(job, "pass the gate")
         if last is not None:
@@ -405,6 +408,8 @@ class Replica:
             self.late_marks[job.epoch] = {incarnation: session}
         else:
             school.marks[incarnation] = session
+        if mark is not None:
+            school.marks[mark.incarnation] = max(mark.session, school.marks.get(mark.incarnation, 0))
         school.tried = None
         self.watcher.site_gated(school, job, (incarnation, session), passed)
         return Gate(self._changes(passed))

@@ -79,6 +79,15 @@ class Worker:
         return self.task is not None and self.task.done()
 
 
+def _to(npsn: str, answer: Message) -> Message:
+    """What is stated, is stated of a school by the name that this site, a ghost maybe, has for it."""
+    if isinstance(answer, SessionGranted) and answer.equal:
+        return answer.model_copy(update={"equal": _to(npsn, answer.equal)})
+    if isinstance(answer, SessionEqual):
+        return answer.model_copy(update={"statement": {**answer.statement, "npsn": npsn}})
+    return answer
+
+
 class _Restoring:
     """`services.replica.restoring`, of the store in memory."""
 
@@ -204,9 +213,7 @@ class Workers:
         job = asked.worker.job
         sender = "sync" if job.kind in ("sync", "recover") else "pull"  # the puller restores, too
         npsn = job.npsn.removesuffix(GHOST)
-        answer = self.central.receive(sender, npsn, asked.id, asked.message)
-        if isinstance(answer, SessionEqual):
-            answer = answer.model_copy(update={"statement": {**answer.statement, "npsn": job.npsn}})  # a ghost's name
+        answer = _to(job.npsn, self.central.receive(sender, npsn, asked.id, asked.message))
         self.say(f"central: {asked} {asked.id} → {type(answer).__name__}{' (and again later)' if keep else ''}")
         self.answers.append((asked, answer))
 
