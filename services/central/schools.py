@@ -265,7 +265,8 @@ async def keep_batch(
         """
         WITH marked AS (
             UPDATE school SET mark_incarnation = :incarnation, mark_session = :session,
-                early_session = CASE WHEN CAST(:open_id AS text) IS NOT NULL THEN :session END, early_open_id = :open_id
+                early_session = CASE WHEN CAST(:open_id AS text) IS NOT NULL THEN CAST(:session AS bigint) END,
+                early_open_id = :open_id
             WHERE npsn = :npsn
         )
         INSERT INTO last_batch (npsn, session, batch_no, content_hash, result)

@@ -145,7 +145,7 @@ class Replica:
         `most_early`: records that go with an OPEN.
         """
         self.requests = requests
-        self._most_early = most_early
+        self.most_early = most_early
         self._told = checked
         self._today = today
 
@@ -211,7 +211,7 @@ class Replica:
             if blocked is not None or opening.is_recovering:
                 return replace(blocked or Gate([]), opening=opening)
             after = opening.latest_session
-            if not after or school.tried or not await records.fit_early(transaction, job.npsn, self._most_early):
+            if not after or school.tried or not await records.fit_early(transaction, job.npsn, self.most_early):
                 return Gate([], opening=opening)
             changes = await self._let_pass(transaction, job, school.marks, tried=(id := wire.new_id()))
             await asking.cover(transaction, job.npsn, job.id)

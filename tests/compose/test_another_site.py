@@ -36,6 +36,7 @@ def utara(central: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A site alone, on a network over which it reaches central's broker by name."""
     wide = f"{central.name}-wide"
     (broker,) = central.does("ps", "-q", "rabbitmq").split()
+    central.docker("network", "rm", wide)  # of a run that was killed
     assert central.docker("network", "create", wide).code == 0
     assert central.docker("network", "connect", "--alias", HOST, wide, broker).code == 0
     override = tmp_path_factory.mktemp("utara") / "network.yaml"

@@ -210,12 +210,14 @@ class Central:
         *,
         page_records: int = 1000,
         batch_records: int = 500,
+        rollback_records: int | None = None,
         without: frozenset[Safeguard] = frozenset(),
     ) -> None:
         self.specs = specs
         self.invalid = invalid
         self.listener = listener
         self.page_records = page_records
+        self.rollback_records = rollback_records or page_records  # the real one goes by bytes alone
         self.batch_records = batch_records
         self.without = without
         self.busy = 0
@@ -331,6 +333,7 @@ class Central:
             school.session += 1
             school.kind, school.sender, school.open_id = asked.kind, sender, message_id
             school.opened.append(message_id)
+        mark = school.mark
         early = self._early(school, asked, message_id, again=again) if takes_early or (again and asked.early) else {}
         return SessionGranted(
             **early,
@@ -342,7 +345,7 @@ class Central:
             page=SessionPage(rows=[], cursor=asked.cursor, head_seq=school.head)
             if asked.kind == "recover"
             else self._page(school, school.session, asked.cursor, self.page_records),
-            mark=school.mark,
+            mark=mark,
             as_of=self._as_of(school),
             common=admission.shared(row, asked),
         )
@@ -364,7 +367,7 @@ class Central:
             if batch is None or batch[:3] != (school.session, 1, content):
                 return {}
             verdicts = batch[3]
-            if Safeguard.STORED_WITH_THE_GRANT in self.without:
+            if Safeguard.STORED_VERDICTS in self.without:
                 verdicts = self._decided(school, school.session, content)
         elif not again:
             self.listener.central_takes_early(school, school.session, message_id)
@@ -513,7 +516,7 @@ class Central:
     def _roll_back(self, school: School, asked: SessionRollback) -> Message:
         state = school.state(min(asked.as_of, school.head))
         found = [state.get((key.entity, key.record_id)) for key in asked.records]
-        rows = [PageRow(*v.key, v.version, v.seq, v.text) for v in found if v][: self.page_records]
+        rows = [PageRow(*v.key, v.version, v.seq, v.text) for v in found if v][: self.rollback_records]
         absent = [key for key, v in zip(asked.records, found, strict=True) if v is None]
         return SessionRolledBack(rows=rows, absent=absent)
 

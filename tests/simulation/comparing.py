@@ -14,6 +14,7 @@ from services.messages import (
     Message,
     SessionBehind,
     SessionEqual,
+    SessionGranted,
     SessionPage,
     SessionRefusal,
     SessionResult,
@@ -170,6 +171,9 @@ def alike(answer: Message) -> Any:
         verdicts = [replace(verdict, findings=[]) for verdict in answer.verdicts]
         fields = [[finding.field for finding in verdict.findings if finding.field] for verdict in answer.verdicts]
         return answer.model_dump(exclude={"verdicts"}), verdicts, fields
+    if isinstance(answer, SessionGranted):
+        came = [alike(one) if one else None for one in (answer.result, answer.equal)]
+        return answer.type, answer.model_dump(exclude={"result", "equal"}), came
     return answer.type, answer.model_dump()
 
 
@@ -182,6 +186,9 @@ def outcomes(answer: Message) -> list[str]:
         return [verdict.verdict for verdict in answer.verdicts] + locked + _of_page(answer.page)
     if isinstance(answer, SessionStale | SessionBehind):
         return [answer.type]
+    if isinstance(answer, SessionGranted):
+        taken = [*outcomes(answer.result), "changes taken early"] if answer.result else []
+        return taken + ["equal early"] * bool(answer.equal) + _of_page(answer.page)
     return _of_page(getattr(answer, "page", answer))
 
 

@@ -434,6 +434,8 @@ class Ledger(central.Listener, site.Watcher):
         elif job.kind == "sync":
             gate = (statement["incarnation"], statement["session"])
             pushed = {(change.entity, change.record_id) for change in book.taken.get(gate, [])}
+            if gate not in book.gates:
+                raise Broken(f"session {gate} ends well, and no gate let anything pass in it")
             if pushed != set(book.gates[gate]) and gate[0] == book.life:
                 raise Broken(f"session {gate} let {sorted(book.gates[gate])} pass and pushed {sorted(pushed)}")
         elif job.kind == "recover":

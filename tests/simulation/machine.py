@@ -99,10 +99,11 @@ class Exchange(RuleBasedStateMachine):
     databases: ClassVar[tuple[Database, Database]]
     seen: ClassVar[Counter[str]] = Counter()
 
-    @initialize()
-    def begin(self) -> None:
-        """Empty databases, a school, its baseline fetched."""
+    @initialize(few=st.sampled_from([-1, 1, 100, 100]))
+    def begin(self, few: int) -> None:
+        """Empty databases, a school, its baseline fetched; so many changes are few enough to go with an OPEN."""
         self.twin = self.run(self._begun())
+        self.twin.few(few)
 
     async def _begun(self) -> Twin:
         for database in self.databases:
@@ -169,6 +170,14 @@ class Exchange(RuleBasedStateMachine):
         operators, theirs = contest
         self.run(self._syncs([*done, operators], {"push": push, "verify": verify}, [theirs, *meanwhile]))
 
+    @rule(done=st.lists(hands, min_size=1, max_size=2), open=happenings, meanwhile=st.lists(hands, max_size=1))
+    def a_little_is_synced(self, done: list[Hand], open: str, meanwhile: list[Hand]) -> None:
+        """After all the rest: a change or two, and what happens to the OPEN that they go with."""
+        self.run(self._syncs([], {}, []))
+        self.run(self._edit(done))
+        self.run(self._session("sync", at={"open": open}, meanwhile=meanwhile))
+        self.run(self._session("sync"))
+
     async def _syncs(self, done: list[Hand], at: Mapping[str, str], meanwhile: list[Hand]) -> None:
         if self.twin.here.restoring:
             await self._session("restore")
@@ -233,6 +242,7 @@ async def a_life_with_everything(machine: Exchange) -> None:
     """What seldom comes about by chance, once in a life."""
     live, kk, hp = machine._session, (("peserta_didik", STUDENT), "no_kk"), (("ptk", TEACHER), "no_hp")
     twin = machine.twin = await machine._begun()
+    twin.few(-1)
     await machine._syncs([], {"push": "twice"}, [])
     contests: list[tuple[Hand, Hand, Hand]] = [
         (("types", kk, 1), ("corrects", kk, 2), ("corrects", hp, 0)),  # both want another value
@@ -273,6 +283,38 @@ async def a_life_with_everything(machine: Exchange) -> None:
     await machine._edit([("types", ADDRESS, 2)])
     await live("restore")  # what was listed for it has changed
     await _central_put_back(machine)
+    await _small_syncs(machine)
+
+
+async def _small_syncs(machine: Exchange) -> None:
+    """Everything goes with the OPEN, which is taken, or not, or not heard of."""
+    twin, live, kk, hp = (
+        machine.twin,
+        machine._session,
+        (("peserta_didik", STUDENT), "no_kk"),
+        (("ptk", TEACHER), "no_hp"),
+    )
+    twin.few(100)
+    await machine._syncs([("types", kk, 0)], {}, [])  # three records: more than a batch takes
+    await machine._edit([("types", kk, 1)])
+    await live("sync")
+    await live("sync")  # nothing to send
+    for happens in ("twice", "no answer", "held up", "crash after"):
+        await machine._edit([("types", hp, 0), ("types", hp, 1 if happens == "held up" else 2)])
+        await live("sync", at={"open": happens})
+        await machine._edit([("types", kk, 0), ("types", kk, 2)])  # while that is in doubt
+        await live("sync")
+    await machine._edit([("types", ADDRESS, 1)])  # central refuses it: not the root that was foreseen
+    await live("sync")
+    await machine._edit([("types", ADDRESS, 2), ("corrects", hp, 1)])
+    await live("sync")  # central has something new: it goes twice
+    await machine._edit([("types", kk, 0)])
+    await live("sync", at={"open": "edit"}, meanwhile=[("types", kk, 1)])  # typed over
+    await live("sync", at={"open": "crash after"})
+    await twin.registers_again()
+    await live("restore")
+    await machine._edit([("types", kk, 2)])
+    await live("sync")
 
 
 async def _central_put_back(machine: Exchange) -> None:

@@ -33,7 +33,6 @@ class Safeguard(StrEnum):
     EARLY_IF_NOT_LATE = "and only if no session began since it was sent"
     TRIED_KNOWN = "an OPEN that went unheard is known again by its id"
     TRIED_UNTIL_HEARD = "while one is unheard, nothing goes with another"
-    STORED_WITH_THE_GRANT = "an OPEN that comes again gets the stored verdicts"
     LIST_IS_WHOLE = "only what was listed is wiped"
     CLAIMS_READ_AGAIN = "claims are read again under the schools' locks"
     LIFE_CHECKED = "a message of another life is stale"

@@ -65,7 +65,7 @@ def test_they_do_so_in_what_seldom_comes_about(databases: Databases) -> None:
 
 OFTEN = (
     "applied", "covered", "several pages", "conflicts", "session.stale.v1", "sync completed", "sync crashed",
-    "pull completed", "pull crashed", "sync CentralAway", "restore completed",
+    "pull completed", "pull crashed", "sync CentralAway", "restore completed", "changes taken early", "equal early",
 )  # fmt: skip
 SELDOM = (
     "merged", "unchanged", "conflict", "refused", "locked", "overruled", "session.behind.v1", "SYN-05", "SYN-06",
@@ -78,7 +78,13 @@ SELDOM = (
 
 MUTANTS = {
     "the first FETCH clears no doubt": ("AND is_sent", "AND is_sent AND false"),
-    "no mark is written with the gate": ("marks = CAST(:marks AS jsonb), gated", "marks = marks, gated"),
+    "no mark is written with the gate": (
+        "marks = CAST(:marks AS jsonb), tried = :tried",
+        "marks = marks, tried = :tried",
+    ),
+    "an OPEN that took nothing counts as tried": ("tried = :tried", "tried = coalesce(:tried, tried)"),
+    "what went with an OPEN is not marked": ("AS jsonb), tried = NULL", "AS jsonb)"),
+    "any OPEN's batch is an early one": ("IS NOT NULL THEN CAST(:session AS bigint) END", "IS NULL THEN 0 END"),
     "every page settles": ("settled = CASE WHEN :complete", "settled = CASE WHEN true OR :complete"),
     "a page hides what a later hand covered": ("AND written_session IS NOT NULL", "AND written_session < 0"),
     "a page has what this session wrote": ("DISTINCT FROM :session", "DISTINCT FROM 0 * CAST(:session AS bigint)"),

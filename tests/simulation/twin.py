@@ -30,6 +30,7 @@ from services.messages import (
     SchoolRegister,
     SchoolRegistered,
     SessionEqual,
+    SessionGranted,
 )
 from services.problems import problem
 from services.puller.session import pull
@@ -99,7 +100,9 @@ class Twin:
             site,
             desk,
             sessions.Replica(Requests(site, lease_seconds=0), lambda: TODAY),
-            at_central.Central(SPECS, invalid_at_central, at_central.Listener(), page_records=2, batch_records=2),
+            at_central.Central(
+                SPECS, invalid_at_central, at_central.Listener(), page_records=2, batch_records=2, rollback_records=1000
+            ),
             at_site.Replica(SPECS, broken_records, at_site.Watcher(), _no_wait),
             seen,
         )
@@ -121,6 +124,10 @@ class Twin:
     def there(self) -> at_central.School:
         """Central's image."""
         return self.central.schools[NPSN]
+
+    def few(self, records: int) -> None:
+        """So many changes may go with an OPEN."""
+        self.replica.most_early = self.site.most_early = records
 
     # ── people ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -287,8 +294,9 @@ class Twin:
         sender = "sync" if kind in ("sync", "recover") else "pull"
         answer = await self.desk.ask(f"{SITE}-{sender}", verb, message, id=id)
         image = self.central.receive(sender, NPSN, id, self._as_the_image_signs(message))
-        if isinstance(answer, SessionEqual) and isinstance(image, SessionEqual):
-            self.signed[answer.jws] = image.jws
+        stated, as_imaged = (one.equal if isinstance(one, SessionGranted) else one for one in (answer, image))
+        if isinstance(stated, SessionEqual) and isinstance(as_imaged, SessionEqual):
+            self.signed[stated.jws] = as_imaged.jws
         same(f"the answer to {verb.upper()}", alike(answer), alike(image))
         self.seen.update(outcomes(answer))
         await self.compare_central()
