@@ -33,7 +33,7 @@ def told(asked: Message, answer: Message) -> dict[str, Any]:
 def _of_request(asked: Message) -> dict[str, Any]:
     match asked:
         case SessionOpen():
-            return {"kind": asked.kind}
+            return {"kind": asked.kind, "received": len(asked.early.changes) if asked.early else None}
         case SessionPush():
             return {"session": asked.session, "batch": asked.batch_no, "received": len(asked.changes)}
         case InSession():
@@ -46,7 +46,10 @@ def _of_request(asked: Message) -> dict[str, Any]:
 def _of_answer(answer: Message) -> dict[str, Any]:
     match answer:
         case SessionGranted():
-            return {"session": answer.session, "sent": len(answer.page.rows), "outcome": "granted"}
+            early = [_of_answer(one) for one in (answer.result, answer.equal) if one]
+            of_early = {name: value for one in early for name, value in one.items()}
+            granted = {"session": answer.session, "sent": len(answer.page.rows), "outcome": "granted"}
+            return {**of_early, **granted}
         case SessionRefusal():
             return {"code": answer.problem.code, "outcome": "refused"}
         case SessionWait():

@@ -15,7 +15,7 @@ from typing import Any
 
 from services import wire
 from services.database import Transaction, to_json
-from services.entities import SPECS
+from services.entities import INTEGER_LIMIT, SPECS
 from services.errors import CATALOGUE
 from services.exchange import canonical
 from services.exchange.absorb import Base, Overruled, Replicated, absorb, clear_sent
@@ -396,14 +396,15 @@ async def root(transaction: Transaction, npsn: str) -> bytes:
 
 async def _digests_if_taken(transaction: Transaction, npsn: str) -> dict[str, tuple[int, bytes]]:
     """As `digests`, once central has taken everything that is pending as it is."""
+    taken = row_hash_sql(version="(least(base_version, :limit) + 1)", text="data")
     rows = await transaction.rows(
         f"""
         SELECT entity, count(*) AS n, sha256(string_agg(
-            CASE WHEN pending THEN {row_hash_sql(version="(base_version + 1)", text="data")} ELSE base_hash END,
-            ''::bytea ORDER BY record_id)) AS digest
+            CASE WHEN pending THEN {taken} ELSE base_hash END, ''::bytea ORDER BY record_id)) AS digest
         FROM record WHERE npsn = :npsn AND (base_version > 0 OR data IS NOT NULL) GROUP BY entity
         """,  # noqa: S608  a part of ours
         npsn=npsn,
+        limit=INTEGER_LIMIT,
     )
     return {r.entity: (r.n, bytes(r.digest)) for r in rows}
 

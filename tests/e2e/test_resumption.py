@@ -112,6 +112,25 @@ async def test_a_syncer_killed_after_any_request_sends_at_most_one_batch_again(s
     assert resumed >= batches, "the kills came in the middle"
 
 
+async def test_a_syncer_killed_over_a_small_sync_sends_it_at_most_once_more(stage: Stage, school: School) -> None:
+    for attempt in range(1, 4):
+        async with stage.at(school.npsn) as client, tapped(stage, school.npsn, "situs-sync") as tap:
+            changes = [school.change(i, kode_pos=f"9{attempt:04d}") for i in range(3)]
+            assert await stage.publish(client, changes) == (3, [])
+            kill = asyncio.create_task(killed_at(stage, "syncer", tap, 1))
+            request = await stage.ask(client, "sync", "principal")
+            await kill
+            end = await stage.end_of(client, request)
+        assert isinstance(end, SessionCompleted), end
+        sent = [len(one.early.changes) for one in tap.of(SessionOpen) if one.early]
+        assert sent[0] == 3, "it went with the OPEN"
+        assert sum(sent) + sum(len(push.changes) for push in tap.of(SessionPush)) <= 6
+        assert await are_equal(stage, school.npsn)
+        for one in school.pupils[:3]:
+            there = await stage.central_record(school.npsn, "peserta_didik", one)
+            assert there.version == attempt + 1, "no value is written twice"
+
+
 async def test_a_puller_killed_after_any_request_of_a_restore_asks_for_two_pages_again_at_most(
     stage: Stage, school: School
 ) -> None:

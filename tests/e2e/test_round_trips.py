@@ -1,4 +1,4 @@
-"""What a session costs central: three requests when something changed here, two when nothing did."""
+"""What a session costs central: one request for a little, and three when something changed at both sides."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from services.settings import load
 from services.syncer.app import Settings, build
 from tests.conftest import ENVIRONMENT
 from tests.e2e.conftest import School
+from tests.e2e.test_sync import are_equal, officer_corrects
 
 
 @pytest.fixture
@@ -36,22 +37,39 @@ async def asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     await syncer.stop()
 
 
-async def test_an_unchanged_school_costs_two_requests(stage: Stage, school: School, asked: list[str]) -> None:
+async def test_an_unchanged_school_costs_one_request(stage: Stage, school: School, asked: list[str]) -> None:
     async with stage.at(school.npsn) as client:
         asked.clear()
         end = await stage.session(client, "sync", "principal")
     assert isinstance(end, SessionCompleted)
-    assert asked == ["open", "verify"]
+    assert asked == ["open"]
 
 
-async def test_an_ordinary_session_takes_three_round_trips(stage: Stage, school: School, asked: list[str]) -> None:
+async def test_a_few_changes_are_sent_taken_and_proven_in_one_round_trip(
+    stage: Stage, school: School, asked: list[str]
+) -> None:
     async with stage.at(school.npsn) as client:
         await stage.publish(client, [school.change(i, anak_keberapa=9) for i in range(5)])
         asked.clear()
         end = await stage.session(client, "sync", "principal")
     assert isinstance(end, SessionCompleted)
-    assert end.sent == 5
+    assert (end.sent, end.verdicts, end.unsent) == (5, {"applied": 5}, 0)
+    assert asked == ["open"]
+    assert await are_equal(stage, school.npsn)
+
+
+async def test_where_central_has_something_new_a_session_takes_three_round_trips(
+    stage: Stage, school: School, asked: list[str]
+) -> None:
+    async with stage.at(school.npsn) as client:
+        await stage.publish(client, [school.change(i, anak_keberapa=9) for i in range(5)])
+        await officer_corrects(stage, school, 7, nama="Nama Dari Pusat")
+        asked.clear()
+        end = await stage.session(client, "sync", "principal")
+    assert isinstance(end, SessionCompleted)
+    assert (end.sent, end.received) == (5, 1)
     assert asked == ["open", "push", "verify"]
+    assert await are_equal(stage, school.npsn)
 
 
 async def test_a_blocked_school_asks_central_nothing(stage: Stage, school: School, asked: list[str]) -> None:
