@@ -213,8 +213,8 @@ class Session:
         doubt.
         """
         last = await self.fetch_to_last(page, first=first)
-        await self.replica.absorb_page(self.job, last, clear_doubt=first)
-        await self.took(last)
+        arrived = await self.replica.absorb_page(self.job, last, clear_doubt=first)
+        await self.took(last, arrived=arrived)
 
     async def fetch_to_last(self, page: SessionPage, *, first: bool) -> SessionPage:
         """As `fetch`, but for the last page: that is for the caller to take in, and then to tell `took`. Central reads
@@ -223,17 +223,20 @@ class Session:
         while not page.complete:
             following = asyncio.create_task(self.fetch_one(page.cursor))
             try:
-                await self.replica.absorb_page(self.job, page, clear_doubt=first)
-                await self.took(page)
+                arrived = await self.replica.absorb_page(self.job, page, clear_doubt=first)
+                await self.took(page, arrived=arrived)
                 page = await following
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
         return page
 
-    async def took(self, page: SessionPage) -> None:
-        """A page is stored here."""
-        self.progress.received += len(page.rows)
+    async def took(self, page: SessionPage, *, arrived: int = 0) -> None:
+        """A page is stored here. `arrived`: records of it that this site had sent in a session that it did not hear
+        the answer of; they came from here.
+        """
+        self.progress.sent += arrived
+        self.progress.received += len(page.rows) - arrived
         self.progress.to_receive = max(self.progress.to_receive, self.progress.received)
         self.cursor = page.cursor
         for entity, number in Counter(row.entity for row in page.rows).items():

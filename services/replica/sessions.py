@@ -19,7 +19,7 @@ from services.entities import INTEGER_LIMIT, SPECS
 from services.errors import CATALOGUE
 from services.exchange import canonical
 from services.exchange.absorb import Base, Overruled, Replicated, absorb, clear_sent
-from services.exchange.canonical import NotCanonical
+from services.exchange.canonical import NotCanonical, same_fields
 from services.exchange.change import Change, diff, push_order
 from services.exchange.digest import root as root_of
 from services.exchange.digest import row_hash_sql
@@ -80,7 +80,7 @@ class Foreseen:
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What the gate said: the changes that pass, or why none does. `opening`: what OPEN says, where it comes next;
-    `foreseen`: and the changes go with it.
+    `foreseen`: and the changes go with it. `arrived`: as `Replica.absorb_page` says of the page before it.
     """
 
     changes: list[Change]
@@ -88,6 +88,7 @@ class Gate:
     findings: tuple[Blocking, ...] = ()
     opening: Opening | None = None
     foreseen: Foreseen | None = None
+    arrived: int = 0
 
     @property
     def open_id(self) -> str | None:
@@ -163,18 +164,18 @@ class Replica:
                 lineage=to_json([entry.model_dump() for entry in lineage]),
             )
 
-    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
-        """Take in a page and its cursor.
+    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
+        """Take in a page and its cursor; of how many records it shows that what was in doubt has arrived.
 
         `clear_doubt`: with the page that completes a session's first FETCH, the remaining `sent` marks go: what central
         did not show, it does not have. [trap]
         """
         async with self.requests.holding(job) as (transaction, school):
-            await self._take_in(transaction, job, school, page, clear_doubt=clear_doubt)
+            return await self._take_in(transaction, job, school, page, clear_doubt=clear_doubt)
 
     async def _take_in(
         self, transaction: Transaction, job: Job, school: School, page: SessionPage, *, clear_doubt: bool
-    ) -> None:
+    ) -> int:
         self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
         shown = {(row.entity, row.record_id): row for row in page.rows}
         taken = await _take_as_shown(transaction, job.npsn, shown)
@@ -198,6 +199,7 @@ class Replica:
                 await judging.follow(
                     transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
                 )
+        return sum(_has_arrived(record, theirs[key][-1]) for key, record in held.items())
 
     async def look(self, job: Job) -> Gate:
         """The gate before OPEN: a school that is plainly blocked costs central nothing.
@@ -227,13 +229,15 @@ class Replica:
         pushed. `mark`: central's, of what went with an OPEN that this site may not have heard of again.
         """
         async with self.requests.holding(job) as (transaction, school):
+            arrived = 0
             if last is not None:
-                await self._take_in(transaction, job, school, last, clear_doubt=True)
+                arrived = await self._take_in(transaction, job, school, last, clear_doubt=True)
             blocked = await _blocked(transaction, job.npsn, self._today())
             if blocked is not None:
                 return blocked
             heard = {mark.incarnation: max(mark.session, school.marks.get(mark.incarnation, 0))} if mark else {}
-            return Gate(await self._let_pass(transaction, job, {**school.marks, **heard, incarnation: session}))
+            changes = await self._let_pass(transaction, job, {**school.marks, **heard, incarnation: session})
+            return Gate(changes, arrived=arrived)
 
     async def _let_pass(
         self, transaction: Transaction, job: Job, marks: dict[str, int], *, tried: str | None = None
@@ -499,6 +503,11 @@ def _shown(row: PageRow, held: Replicated | None) -> list[Base]:
     if hidden is None or held is None or held.sent is None or held.base.version >= hidden.version:
         return [newest]
     return [Base(hidden.version, hidden.seq, _fields(hidden.text)), newest]  # trap: what a later hand hides
+
+
+def _has_arrived(held: Replicated, newest: Base) -> bool:
+    """Does central hold what was sent and not answered?"""
+    return held.sent is not None and same_fields(held.sent.fields, newest.fields)
 
 
 async def _clear_doubt(transaction: Transaction, npsn: str) -> bool:

@@ -19,7 +19,7 @@ async def push(session: Session, changes: Sequence[Change]) -> SessionPage | Non
 
     The site stores a batch's result while central works on the next. Raises Stale, CentralAway.
     """
-    session.progress.to_send = len(changes)
+    session.progress.to_send = session.progress.sent + len(changes)
     storing: asyncio.Task[None] | None = None
     page: SessionPage | None = None
     batches = list(batched(changes, session.batch_records, session.batch_bytes))

@@ -32,7 +32,7 @@ async def sync(session: Session) -> None:
         gate = await replica.gate(
             job, incarnation=session.incarnation, session=session.number, mark=granted.mark, last=last
         )
-        await session.took(last)
+        await session.took(last, arrived=gate.arrived)
         page = await push(session, _passes(gate).changes)
         if page is not None:
             await session.fetch(page, first=False)

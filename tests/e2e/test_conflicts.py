@@ -253,10 +253,10 @@ async def test_an_officer_who_puts_the_old_value_back_over_a_push_whose_answer_w
         await officer(stage, school.npsn, "peserta_didik", pupil, anak_keberapa=before["anak_keberapa"])
 
     async with inside(stage, "syncer"), stage.at(school.npsn) as client:
-        asked = lose_the_first_answer(monkeypatch, "push", put_back)
+        asked = lose_the_first_answer(monkeypatch, "open", put_back)
         await stage.publish(client, [school.change(0, anak_keberapa=9)])
         end = await sync(stage, client)
-    assert asked == ["open", "push", "open", "verify"], "nothing is pushed a second time"
+    assert asked == ["open", "open", "verify"], "nothing is pushed a second time"
     assert (end.outcome, end.received) == ("completed", 1)
     there = await stage.central_record(school.npsn, "peserta_didik", pupil)
     assert (there.version, there.fields) == (3, before)
@@ -275,10 +275,10 @@ async def test_an_officer_who_brings_back_what_a_push_deleted_whose_answer_was_l
         await officer(stage, school.npsn, "pembelajaran", record_id, **fields)
 
     async with inside(stage, "syncer"), stage.at(school.npsn) as client:
-        asked = lose_the_first_answer(monkeypatch, "push", bring_back)
+        asked = lose_the_first_answer(monkeypatch, "open", bring_back)
         await publish(stage, client, record_id, "delete")
         await sync(stage, client)
-    assert asked == ["open", "push", "open", "verify"]
+    assert asked == ["open", "open", "verify"]
     assert await at_central(stage, school.npsn, "pembelajaran", record_id) == fields
     assert (await here(stage, school.npsn, "pembelajaran", record_id)).data == fields
     assert (await stage.here(school.npsn)).held == 0

@@ -17,6 +17,7 @@ from services.messages import SessionCompleted
 from tests.broker.desk import until
 from tests.e2e.conftest import School
 from tests.e2e.replicas import selaras
+from tests.e2e.test_sync import officer_corrects
 from tests.logs.collector import Collector, Span, collector
 
 
@@ -48,6 +49,7 @@ async def test_the_spans_of_one_sync_are_one_trace_from_the_command_to_central_a
 ) -> None:
     async with stage.at(school.npsn) as client:
         await stage.publish(client, [school.change(1, anak_keberapa=4)])
+    await officer_corrects(stage, school, 2, nama="Nama Dari Pusat")  # else all of it is one message
     site = stage.stack.addresses.of_site_command()
     monkeypatch.setattr(
         type(stage.stack.addresses),

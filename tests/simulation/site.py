@@ -36,7 +36,7 @@ from services.replica.recovering import NOT_GIVEN, Recovery, answered
 from services.replica.requests import Job, LeaseLost
 from services.replica.requests import School as Known
 from services.replica.restoring import ListMoved
-from services.replica.sessions import Completion, Foreseen, Gate, Opening, Standing, _answered, _shown
+from services.replica.sessions import Completion, Foreseen, Gate, Opening, Standing, _answered, _has_arrived, _shown
 from tests.simulation.entities import Key
 from tests.simulation.safeguards import Broken, Safeguard
 
@@ -305,20 +305,22 @@ class Replica:
         school = await self.holding(job, "begin")
         school.lineage = [entry.model_dump() for entry in lineage]
 
-    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
-        """Take in a page and its cursor."""
+    async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
+        """Take in a page and its cursor; of how many records it shows that what was in doubt has arrived."""
         school = await self.holding(job, f"absorb a page: {len(page.rows)} records, up to {page.cursor}")
-        await self._take_in(school, job, page, clear_doubt=clear_doubt)
+        return await self._take_in(school, job, page, clear_doubt=clear_doubt)
 
-    async def _take_in(self, school: School, job: Job, page: SessionPage, *, clear_doubt: bool) -> None:
+    async def _take_in(self, school: School, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
         if Safeguard.CURSOR_WITH_RECORDS in self.without:
             school.cursor = page.cursor
             school = await self.holding(job, "absorb the page's records")
-        changed, refusals = False, dict(school.refusals)
+        changed, refusals, arrived = False, dict(school.refusals), 0
         for row in page.rows:
             key = (row.entity, row.record_id)
             covering = Safeguard.COVERS_TAKEN not in self.without
-            shown = _shown(row if covering else replace(row, covers=None), school.records.get(key))
+            held = school.records.get(key)
+            shown = _shown(row if covering else replace(row, covers=None), held)
+            arrived += held is not None and _has_arrived(held, shown[-1])
             for theirs in shown:
                 changed |= self._absorb(school, key, theirs)
         if clear_doubt and self._clears(page):
@@ -329,6 +331,7 @@ class Replica:
         school.highest_seq = max(school.highest_seq, page.head_seq)
         school.settled = page.cursor if page.complete else school.settled
         school.revision += changed or school.refusals != refusals
+        return arrived
 
     def _clears(self, page: SessionPage) -> bool:
         if Safeguard.DOUBT_STAYS_TILL_COMPLETE in self.without:
@@ -399,8 +402,9 @@ class Replica:
     ) -> Gate:
         """The gate after the first FETCH and its last page: `sent`, and the session's mark."""
         school = await self.holding(job, "pass the gate")
+        arrived = 0
         if last is not None:
-            await self._take_in(school, job, last, clear_doubt=True)
+            arrived = await self._take_in(school, job, last, clear_doubt=True)
         if blocked := self._blocked(school):
             return blocked
         passed = self._pass(school)
@@ -412,7 +416,7 @@ class Replica:
             school.marks[mark.incarnation] = max(mark.session, school.marks.get(mark.incarnation, 0))
         school.tried = None
         self.watcher.site_gated(school, job, (incarnation, session), passed)
-        return Gate(self._changes(passed))
+        return Gate(self._changes(passed), arrived=arrived)
 
     def _pass(self, school: School) -> dict[Key, Replicated]:
         passed = {k: r for k, r in sorted(school.records.items()) if r.pending and r.conflict is None}
