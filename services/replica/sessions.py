@@ -15,30 +15,24 @@ from typing import Any
 
 from services import wire
 from services.database import Transaction, to_json
-from services.entities import INTEGER_LIMIT, SPECS
+from services.entities import SPECS
 from services.errors import CATALOGUE
-from services.exchange import canonical
-from services.exchange.absorb import Base, Overruled, Replicated, absorb, clear_sent
-from services.exchange.canonical import NotCanonical, same_fields
+from services.exchange.canonical import NotCanonical
 from services.exchange.change import Change, diff, push_order
 from services.exchange.digest import root as root_of
-from services.exchange.digest import row_hash_sql
-from services.exchange.merge import expected
 from services.messages import (
     Blocking,
-    EntityDigest,
     LineageEntry,
     Mark,
-    PageRow,
     Problem,
     RecordVerdict,
     SessionGranted,
     SessionPage,
     Stated,
 )
-from services.replica import asking, judging, mending, records, recovering
-from services.replica.records import Key
+from services.replica import asking, judging, mending, records, recovering, standing, taking
 from services.replica.requests import Job, Requests, School
+from services.replica.standing import Standing
 
 log = logging.getLogger(__name__)
 
@@ -108,30 +102,6 @@ class Completion:
     data: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What VERIFY asks about. Counts of records: typed since the gate, held by a conflict, refused by central.
-    `receipt`, of a recover: the signed statement of the last sync.
-    """
-
-    cursor: int
-    entities: Mapping[str, tuple[int, bytes]]
-    unsent: int
-    held: int
-    refused: int
-    receipt: str | None = None
-
-    @property
-    def root(self) -> str:
-        """The root in hex."""
-        return root_of(self.entities).hex()
-
-    def differing(self, theirs: Mapping[str, EntityDigest]) -> list[str]:
-        """The entities whose rows or digest are not central's."""
-        mine = {name: EntityDigest(rows=rows, digest=digest.hex()) for name, (rows, digest) in self.entities.items()}
-        return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
-
-
 class Replica:
     """The site's store, as sessions use it."""
 
@@ -178,12 +148,12 @@ class Replica:
     ) -> int:
         self._checked(job, "cursor_never_goes_back", page.cursor >= school.cursor)
         shown = {(row.entity, row.record_id): row for row in page.rows}
-        taken = await _take_as_shown(transaction, job.npsn, shown)
+        taken = await taking.take_as_shown(transaction, job.npsn, shown)
         held = await records.read(transaction, job.npsn, shown.keys() - taken.keys())
-        theirs = {key: _shown(row, held.get(key)) for key, row in shown.items() if key not in taken}
-        absorbed = await _absorb(transaction, job.npsn, theirs, held)
+        theirs = {key: taking.shown_by(row, held.get(key)) for key, row in shown.items() if key not in taken}
+        absorbed = await taking.absorb_all(transaction, job.npsn, theirs, held)
         changed = absorbed.changed or any(one.changed for one in taken.values())
-        went = clear_doubt and page.complete and await _clear_doubt(transaction, job.npsn)
+        went = clear_doubt and page.complete and await taking.clear_doubt(transaction, job.npsn)
         await transaction.run(
             """
             UPDATE school SET cursor = :cursor, highest_seq = greatest(highest_seq, :head),
@@ -195,11 +165,11 @@ class Replica:
         )  # fmt: skip
         if changed and page.complete and not went:  # of more pages, or older ones, all is judged at once, later
             with contextlib.suppress(NotCanonical):  # a hand made a row unreadable: all is judged once it is mended
-                before, after = _moved(shown, taken)
+                before, after = taking.moved(shown, taken)
                 await judging.follow(
                     transaction, job.npsn, {**held, **before}, {**absorbed.after, **after}, self._today()
                 )
-        return sum(_has_arrived(record, theirs[key][-1]) for key, record in held.items())
+        return sum(taking.has_arrived(record, theirs[key][-1]) for key, record in held.items())
 
     async def look(self, job: Job) -> Gate:
         """The gate before OPEN: a school that is plainly blocked costs central nothing.
@@ -217,7 +187,7 @@ class Replica:
                 return Gate([], opening=opening)
             changes = await self._let_pass(transaction, job, school.marks, tried=(id := wire.new_id()))
             await asking.cover(transaction, job.npsn, job.id)
-            root = root_of(await _digests_if_taken(transaction, job.npsn)).hex()
+            root = root_of(await standing.digests_if_taken(transaction, job.npsn)).hex()
             tried = replace(opening, school=replace(school, tried=id if changes else None))
             return Gate(changes, opening=tried, foreseen=Foreseen(id, after, root))
 
@@ -290,18 +260,18 @@ class Replica:
     ) -> None:
         keys = [(change.entity, change.record_id) for change in changes]
         answers = dict(zip(keys, verdicts, strict=True))
-        taken = await _take_as_sent(transaction, job.npsn, answers)
+        taken = await taking.take_as_sent(transaction, job.npsn, answers)
         others = {key: verdict for key, verdict in answers.items() if key not in taken}
         held = await records.read(transaction, job.npsn, others)
         gated = all(key in held and held[key].sent is not None for key in others)
         self._checked(job, "pushed_as_gated", gated)
         theirs = {
-            key: [_answered(held[key], change, others[key])]
+            key: [taking.as_answered(held[key], change, others[key])]
             for key, change in zip(keys, changes, strict=True)
             if key in others and (others[key].verdict != "refused" or others[key].carries)
         }
-        absorbed = await _absorb(transaction, job.npsn, theirs, held)
-        refused = await _note_refusals(transaction, job.npsn, others, held, theirs)
+        absorbed = await taking.absorb_all(transaction, job.npsn, theirs, held)
+        refused = await taking.note_refusals(transaction, job.npsn, others, held, theirs)
         await transaction.run(
             """
             UPDATE school SET highest_seq = greatest(highest_seq, :head), revision = revision + :changed
@@ -315,9 +285,11 @@ class Replica:
         async with self.requests.holding(job) as (transaction, school):
             if job.kind in ("sync", "pull"):
                 await asking.cover(transaction, job.npsn, job.id)
-            unsent, held, refused = await _counts(transaction, job.npsn)
-            receipt = await _receipt(transaction, job.npsn) if job.kind == "recover" else None
-            return Standing(school.cursor, await digests(transaction, job.npsn), unsent, held, refused, receipt)
+            unsent, held, refused = await standing.counts(transaction, job.npsn)
+            receipt = await standing.last_receipt(transaction, job.npsn) if job.kind == "recover" else None
+            return Standing(
+                school.cursor, await standing.digests(transaction, job.npsn), unsent, held, refused, receipt
+            )
 
     async def complete(self, job: Job, completion: Completion) -> None:
         """Both sides were proven equal: keep central's statement with the row hashes under it, judge what the school
@@ -381,141 +353,6 @@ _COMPLETED = {
 }
 
 
-async def _receipt(transaction: Transaction, npsn: str) -> str | None:
-    """The signed statement of the last sync."""
-    found = await transaction.value(
-        """
-        SELECT jws FROM statement WHERE npsn = :npsn AND kind = 'sync' AND jws <> ''
-        ORDER BY at DESC, session DESC LIMIT 1
-        """,
-        npsn=npsn,
-    )
-    return None if found is None else str(found)
-
-
-async def root(transaction: Transaction, npsn: str) -> bytes:
-    """The root of what the site knows central to hold: SHA-256 over all entities (docs/canonical-form.md)."""
-    return root_of(await digests(transaction, npsn))
-
-
-async def _digests_if_taken(transaction: Transaction, npsn: str) -> dict[str, tuple[int, bytes]]:
-    """As `digests`, once central has taken everything that is pending as it is."""
-    taken = row_hash_sql(version="(least(base_version, :limit) + 1)", text="data")
-    rows = await transaction.rows(
-        f"""
-        SELECT entity, count(*) AS n, sha256(string_agg(
-            CASE WHEN pending THEN {taken} ELSE base_hash END, ''::bytea ORDER BY record_id)) AS digest
-        FROM record WHERE npsn = :npsn AND (base_version > 0 OR data IS NOT NULL) GROUP BY entity
-        """,  # noqa: S608  a part of ours
-        npsn=npsn,
-        limit=INTEGER_LIMIT,
-    )
-    return {r.entity: (r.n, bytes(r.digest)) for r in rows}
-
-
-async def digests(transaction: Transaction, npsn: str) -> dict[str, tuple[int, bytes]]:
-    """Of each entity with rows: their number, and the digest over their hashes, computed from the rows."""
-    rows = await transaction.rows(
-        """
-        SELECT entity, count(*) AS n, sha256(string_agg(base_hash, ''::bytea ORDER BY record_id)) AS digest
-        FROM record WHERE npsn = :npsn AND base_version > 0 GROUP BY entity
-        """,
-        npsn=npsn,
-    )
-    return {r.entity: (r.n, bytes(r.digest)) for r in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """Records after they were merged with what central holds; did data, a mark or a refusal change?"""
-
-    after: Mapping[Key, Replicated]
-    changed: bool
-
-
-async def _take_as_shown(transaction: Transaction, npsn: str, shown: Mapping[Key, PageRow]) -> dict[Key, records.Shown]:
-    """Most of a page, as `absorb` would decide it (its rule 2: nobody has typed), without a record being looked at."""
-    for row in shown.values():
-        _fields(row.text)  # raises NotCanonical: what is no record is not taken for one
-    if not shown:
-        return {}
-    return await records.take_as_shown(
-        transaction, npsn, {key: (row.version, row.seq, row.text) for key, row in shown.items()}
-    )
-
-
-def _moved(
-    shown: Mapping[Key, PageRow], taken: Mapping[Key, records.Shown]
-) -> tuple[dict[Key, Replicated], dict[Key, Replicated]]:
-    """The records whose data changed as they were taken, before and after. Raises NotCanonical for a text that a hand
-    made unreadable.
-    """
-    before, after = {}, {}
-    for key, was in taken.items():
-        if was.changed:
-            row = shown[key]
-            fields = _fields(row.text)
-            after[key] = Replicated(Base(row.version, row.seq, fields), fields)
-            if was.before is not None:
-                before[key] = Replicated(Base(0, 0, None), _fields(was.before))
-    return before, after
-
-
-async def _take_as_sent(transaction: Transaction, npsn: str, verdicts: Mapping[Key, RecordVerdict]) -> set[Key]:
-    """Most of a batch, as `absorb` would decide it: what central took as it was sent, and nobody has typed over."""
-    plain = {
-        key: (answer.version, answer.seq)
-        for key, answer in verdicts.items()
-        if answer.verdict in ("applied", "unchanged") and answer.version and not (answer.carries or answer.locked)
-    }
-    return await records.take_as_sent(transaction, npsn, plain) if plain else set()
-
-
-async def _absorb(
-    transaction: Transaction, npsn: str, theirs: Mapping[Key, Sequence[Base]], held: Mapping[Key, Replicated]
-) -> Merged:
-    """Merge what central holds, version by version, into the records."""
-    if not theirs:
-        return Merged({}, changed=False)
-    after: dict[Key, Replicated] = {}
-    overruled: list[tuple[Key, Overruled, int]] = []
-    changed = False
-    for key, versions in theirs.items():
-        record = held.get(key, records.NOTHING)
-        for version in versions:
-            absorbed = absorb(record, version, SPECS.get(key[0]))
-            record = absorbed.record
-            overruled += [(key, one, version.version) for one in absorbed.overruled]
-            changed = changed or absorbed.changed_data
-        after[key] = record
-    went = await records.write(transaction, npsn, after)
-    await records.log_overruled(transaction, npsn, overruled)
-    dropped = await records.drop_refusals(transaction, npsn)
-    return Merged(after, changed or went or dropped > 0)
-
-
-def _shown(row: PageRow, held: Replicated | None) -> list[Base]:
-    """What a page shows of one record: its newest version, after the one of ours that it hides, if we never heard of
-    it.
-    """
-    newest = Base(row.version, row.seq, _fields(row.text))
-    hidden = row.covers
-    if hidden is None or held is None or held.sent is None or held.base.version >= hidden.version:
-        return [newest]
-    return [Base(hidden.version, hidden.seq, _fields(hidden.text)), newest]  # trap: what a later hand hides
-
-
-def _has_arrived(held: Replicated, newest: Base) -> bool:
-    """Does central hold what was sent and not answered?"""
-    return held.sent is not None and same_fields(held.sent.fields, newest.fields)
-
-
-async def _clear_doubt(transaction: Transaction, npsn: str) -> bool:
-    """What central did not show, it does not have. Did a refusal go with a record that was deleted here since?"""
-    doubtful = await records.sent(transaction, npsn)
-    return await records.write(transaction, npsn, {key: clear_sent(record) for key, record in doubtful.items()})
-
-
 async def _opening(transaction: Transaction, school: School) -> Opening:
     row = await transaction.row(
         """
@@ -560,50 +397,4 @@ async def _blocked(transaction: Transaction, npsn: str, today: date) -> Gate | N
     return Gate([], problem, blocking)
 
 
-def _answered(held: Replicated, change: Change, verdict: RecordVerdict) -> Base:
-    """The record as central now holds it: as the verdict carries it, or as this side computes it."""
-    if verdict.carries:
-        return Base(verdict.version, verdict.seq, _fields(verdict.text))
-    if change.op == "delete":
-        return Base(verdict.version, verdict.seq, None)
-    return Base(verdict.version, verdict.seq, expected(held.base.fields, change, verdict.locked))
-
-
-async def _note_refusals(
-    transaction: Transaction,
-    npsn: str,
-    verdicts: Mapping[Key, RecordVerdict],
-    held: Mapping[Key, Replicated],
-    absorbed: Mapping[Key, Sequence[Base]],
-) -> bool:
-    """Keep central's findings with what it refused; any other verdict takes an older refusal off. Did any change?"""
-    refused = {key: verdict for key, verdict in verdicts.items() if verdict.verdict == "refused"}
-    cleared = {key: clear_sent(held[key]) for key in refused if key not in absorbed}
-    went = await records.write(transaction, npsn, cleared)
-    changed = await records.note_refusals(
-        transaction,
-        npsn,
-        {key: [f.model_dump() for f in refused[key].findings] if key in refused else None for key in verdicts},
-    )
-    return went or changed > 0
-
-
-async def _counts(transaction: Transaction, npsn: str) -> tuple[int, int, int]:
-    row = await transaction.row(
-        """
-        SELECT count(*) FILTER (WHERE pending AND conflict IS NULL) AS unsent,
-               count(*) FILTER (WHERE conflict IS NOT NULL) AS held,
-               count(*) FILTER (WHERE pending AND refusal IS NOT NULL) AS refused
-        FROM record WHERE npsn = :npsn AND (pending OR conflict IS NOT NULL)
-        """,
-        npsn=npsn,
-    )
-    assert row is not None
-    return row.unsent, row.held, row.refused
-
-
-def _fields(text: str | None) -> dict[str, Any] | None:
-    return None if text is None else canonical.decode(text)
-
-
-__all__ = ["Gate", "Replica", "Standing", "root"]
+__all__ = ["Completion", "Foreseen", "Gate", "Opening", "Replica", "Standing"]

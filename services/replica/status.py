@@ -8,7 +8,7 @@ from typing import Any
 
 from services.database import Database, Transaction, from_json
 from services.replica import parking
-from services.replica.sessions import root
+from services.replica.standing import root
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from services.demo.synthetic import jsonl, synthetic_school
 from services.entities import natural_key
 from services.exchange import canonical, digest
 from services.replica import judging, records
-from services.replica.sessions import root
+from services.replica.standing import root
 from services.topology import Side
 from tests.replica.builders import NPSN, TODAY, a_small_school, register
 

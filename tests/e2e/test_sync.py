@@ -19,7 +19,7 @@ from services.messages import (
     SessionRefused,
     SyncRequested,
 )
-from services.replica import sessions
+from services.replica import standing
 from tests.e2e.conftest import School
 
 
@@ -27,7 +27,7 @@ async def are_equal(stage: Stage, npsn: str) -> bool:
     """Do both sides compute the same root from their own rows, at the same seq?"""
     async with stage.replica.transaction() as transaction:  # of any release's tables, as at central
         cursor = await transaction.value("SELECT cursor FROM school WHERE npsn = :npsn", npsn=npsn)
-        root = (await sessions.root(transaction, npsn)).hex()
+        root = (await standing.root(transaction, npsn)).hex()
     async with stage.registry.transaction() as transaction:
         head = await transaction.value("SELECT head_seq FROM school WHERE npsn = :npsn", npsn=npsn)
         return (cursor, root) == (head, (await registry.roots(transaction, npsn)).root)

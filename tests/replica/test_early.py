@@ -18,7 +18,8 @@ from services.messages import (
 )
 from services.replica import records, registration
 from services.replica.requests import Job, Requests
-from services.replica.sessions import Completion, Foreseen, Gate, Replica, root
+from services.replica.sessions import Completion, Foreseen, Gate, Replica
+from services.replica.standing import root
 from services.replica.status import status
 from tests.builders import TODAY
 from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_job, a_wish, baseline, held, type_in

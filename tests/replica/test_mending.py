@@ -11,7 +11,7 @@ from services.exchange import canonical
 from services.exchange.absorb import Base
 from services.exchange.digest import bucket, row_hash
 from services.replica import mending, records
-from services.replica.sessions import root
+from services.replica.standing import root
 from tests.replica.builders import NPSN, OTHER_NPSN, first, held, register
 
 

@@ -20,7 +20,7 @@ from services.messages import (
     SessionResult,
     SessionStale,
 )
-from services.replica import records, sessions
+from services.replica import records, sessions, standing
 from services.replica.requests import School as Known
 from tests.simulation import central as at_central
 from tests.simulation import site as at_site
@@ -54,7 +54,7 @@ async def compare_site(database: Database, here: at_site.School) -> None:
             npsn=npsn,
         )
         stated = await transaction.rows("SELECT session, kind, root FROM statement WHERE npsn = :npsn", npsn=npsn)
-        root = await sessions.root(transaction, npsn)
+        root = await standing.root(transaction, npsn)
     held = {(row.entity, row.record_id): records.of_row(row) for row in rows}
     same("records", held, here.records)
     pending = {key for key, record in here.records.items() if record.pending}

@@ -36,7 +36,8 @@ from services.replica.recovering import NOT_GIVEN, Recovery, answered
 from services.replica.requests import Job, LeaseLost
 from services.replica.requests import School as Known
 from services.replica.restoring import ListMoved
-from services.replica.sessions import Completion, Foreseen, Gate, Opening, Standing, _answered, _has_arrived, _shown
+from services.replica.sessions import Completion, Foreseen, Gate, Opening, Standing
+from services.replica.taking import as_answered, has_arrived, shown_by
 from tests.simulation.entities import Key
 from tests.simulation.safeguards import Broken, Safeguard
 
@@ -319,8 +320,8 @@ class Replica:
             key = (row.entity, row.record_id)
             covering = Safeguard.COVERS_TAKEN not in self.without
             held = school.records.get(key)
-            shown = _shown(row if covering else replace(row, covers=None), held)
-            arrived += held is not None and _has_arrived(held, shown[-1])
+            shown = shown_by(row if covering else replace(row, covers=None), held)
+            arrived += held is not None and has_arrived(held, shown[-1])
             for theirs in shown:
                 changed |= self._absorb(school, key, theirs)
         if clear_doubt and self._clears(page):
@@ -468,7 +469,7 @@ class Replica:
             if held is None:
                 raise Broken(f"{key}: a verdict comes about a record that is no longer there")
             if verdict.verdict != "refused" or verdict.carries:
-                changed |= self._absorb(school, key, _answered(held, change, verdict))
+                changed |= self._absorb(school, key, as_answered(held, change, verdict))
             else:
                 self._clear(school, key, held)
             school.refusals.pop(key, None)
