@@ -272,6 +272,7 @@ async def _open(
         mark=school.mark,
         as_of=school.as_of,
         common=admission.shared(school, asked),
+        tried_taken=None if asked.tried is None else asked.tried == (event.id if taken else school.mark_open_id),
         **early,
     )
     return _Opened(granted, taken)

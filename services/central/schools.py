@@ -84,6 +84,7 @@ async def lock(transaction: Transaction, npsn: str) -> School | None:
     )
     if row is None:
         return None
+    mark, mark_open_id = _mark(row)
     school = School(
         npsn=row.npsn,
         nama=row.nama,
@@ -99,15 +100,28 @@ async def lock(transaction: Transaction, npsn: str) -> School | None:
         session_kind=row.session_kind,
         session_sender=row.session_sender,
         session_open_id=row.session_open_id,
-        mark=None if row.mark_session is None else Mark(incarnation=row.mark_incarnation, session=row.mark_session),
+        mark=mark,
         incarnation=row.incarnation,
         silent_seconds=None if row.silent_seconds is None else float(row.silent_seconds),
         registered_incarnation=row.registered_incarnation,
-        mark_open_id=row.early_open_id if row.early_session == row.mark_session else None,
+        mark_open_id=mark_open_id,
     )
     if row.is_this is True and school.lineage[-1].incarnation == school.incarnation:
         return school
     return await _in_present_life(transaction, school)
+
+
+def _mark(row: Any) -> tuple[Mark | None, str | None]:
+    """The last session of this installation that sent something, and the OPEN with which it did, if it was with that.
+
+    What came with an OPEN is kept apart: the release before knows only what stands in `mark_…`, and goes on with it.
+    """
+    early = from_json(row.early) if row.early else None
+    if early and early["registration_no"] == row.registration_no and early["session"] > (row.mark_session or 0):
+        return Mark(incarnation=early["incarnation"], session=early["session"]), early["open_id"]
+    if row.mark_session is None:
+        return None, None
+    return Mark(incarnation=row.mark_incarnation, session=row.mark_session), None
 
 
 async def _in_present_life(transaction: Transaction, school: School) -> School:
@@ -264,9 +278,10 @@ async def keep_batch(
     await transaction.run(
         """
         WITH marked AS (
-            UPDATE school SET mark_incarnation = :incarnation, mark_session = :session,
-                early_session = CASE WHEN CAST(:open_id AS text) IS NOT NULL THEN CAST(:session AS bigint) END,
-                early_open_id = :open_id
+            UPDATE school SET
+                mark_incarnation = CASE WHEN CAST(:early AS jsonb) IS NULL THEN :incarnation ELSE mark_incarnation END,
+                mark_session = CASE WHEN CAST(:early AS jsonb) IS NULL THEN :session ELSE mark_session END,
+                early = coalesce(CAST(:early AS jsonb) || jsonb_build_object('registration_no', registration_no), early)
             WHERE npsn = :npsn
         )
         INSERT INTO last_batch (npsn, session, batch_no, content_hash, result)
@@ -278,7 +293,7 @@ async def keep_batch(
         incarnation=incarnation,
         session=batch.session,
         batch_no=batch.batch_no,
-        open_id=open_id,
+        early=to_json({"incarnation": incarnation, "session": batch.session, "open_id": open_id}) if open_id else None,
         hash=batch.content_hash,
         result=to_json(batch.result),
     )

@@ -164,6 +164,8 @@ class Session:
             raise
         if [entry.model_dump() for entry in granted.lineage] != opening.school.lineage:
             await self.replica.begin(self.job, granted.lineage)
+        if granted.result is None and granted.tried_taken is False:
+            await self.replica.never_came(self.job)
         return granted
 
     async def granted(self, cursor: int | None = None) -> SessionGranted:
@@ -192,7 +194,6 @@ class Session:
                 statement=opening.stated,
                 proof=opening.proof,
                 early=early,
-                tried=opening.school.tried,
             ),
             id=id,
         )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from services.exchange.marks import tried
 from services.messages.exchange import PushedChange, SessionPage, SessionResult
 from services.messages.parts import Count, Kind, Message, Part, Problem, Text
 from services.messages.proof import SessionEqual
@@ -52,8 +53,8 @@ class SessionOpen(Message):
     """site → central: begin a session. The same message id again gets the same grant; every new attempt has a new
     id. The site speaks every protocol from `oldest_protocol_version` (if absent, this one alone) to `protocol_version`.
     `proof`: the latest statement as central signed it; a central that was put back knows an installation by it.
-    `early`: what would follow, if central has nothing new for the site. `tried`: the id of the last OPEN that carried
-    changes; what became of it the site may not have heard.
+    `early`: what would follow, if central has nothing new for the site. `marks`: of each life of central's the last
+    session that sent something; at 0, the id of an OPEN that did, and that the site has heard nothing of.
     """
 
     type = "session.open.v1"
@@ -72,7 +73,11 @@ class SessionOpen(Message):
     statement: Stated | None = None
     proof: str | None = None
     early: Early | None = None
-    tried: str | None = None
+
+    @property
+    def tried(self) -> str | None:
+        """The OPEN that the site has heard nothing of."""
+        return tried(self.marks)
 
 
 class Limits(Part):
@@ -86,7 +91,8 @@ class SessionGranted(Message):
     """central → site: the session, and the first page. Of a restore, `as_of` is the seq that is given back, and `mark`
     what the site's marks become. `common`: the seq up to which both histories are one; of a recover, whose page is
     empty, what the site goes back to. To what came `early`: its `result`, and `equal` if both sides are; neither, if
-    central did not take it.
+    central did not take it. `tried_taken`: did it take what the OPEN carried that the site has heard nothing of? Null:
+    there is none; or central is of a release that does not say.
     """
 
     type = "session.granted.v1"
@@ -102,6 +108,7 @@ class SessionGranted(Message):
     common: Count | None = None
     result: SessionResult | None = None
     equal: SessionEqual | None = None
+    tried_taken: bool | None = None
 
 
 class SessionRefusal(Message):

@@ -63,7 +63,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class School:
-    """The site's state of one school, read under the lock on its row. `tried`: the last OPEN that carried changes."""
+    """The site's state of one school, read under the lock on its row."""
 
     npsn: str
     install_id: str
@@ -74,7 +74,6 @@ class School:
     marks: dict[str, int]
     revision: int
     restoring_as_of: int | None = None
-    tried: str | None = None
 
 
 class Requests:
@@ -140,7 +139,7 @@ class Requests:
             row = await transaction.row(
                 """
                 SELECT npsn, install_id, cursor, settled, highest_seq, lineage, marks, revision, restoring_as_of,
-                       tried, lease_epoch
+                       lease_epoch
                 FROM school WHERE npsn = :npsn FOR UPDATE
                 """,
                 npsn=job.npsn,
@@ -150,7 +149,6 @@ class Requests:
             yield transaction, School(
                 row.npsn, row.install_id, row.cursor, row.settled, row.highest_seq,
                 from_json(row.lineage), from_json(row.marks), row.revision, row.restoring_as_of,
-                row.tried,
             )  # fmt: skip
 
     async def keep_lease(self, job: Job) -> None:
@@ -215,22 +213,17 @@ class Requests:
         )  # fmt: skip
         await self._free(transaction, job)
 
-    async def gated(
-        self, transaction: Transaction, job: Job, marks: dict[str, int], *, tried: str | None = None
-    ) -> None:
-        """The gate has passed: what is typed from here on is not in this session, whose mark is in `marks`. `tried`:
-        the OPEN that its changes go with; then the session has no number yet.
-        """
+    async def gated(self, transaction: Transaction, job: Job, marks: dict[str, int]) -> None:
+        """The gate has passed: what is typed from here on is not in this session, whose mark is in `marks`."""
         await transaction.run(
             """
             WITH gated AS (
-                UPDATE school SET marks = CAST(:marks AS jsonb), tried = :tried,
-                    gated_revision = revision
+                UPDATE school SET marks = CAST(:marks AS jsonb), gated_revision = revision
                 WHERE npsn = :npsn RETURNING revision
             )
             UPDATE session SET seen_revision = gated.revision FROM gated WHERE npsn = :npsn AND id = :id
             """,
-            npsn=job.npsn, id=job.id, marks=to_json(marks), tried=tried,
+            npsn=job.npsn, id=job.id, marks=to_json(marks),
         )  # fmt: skip
 
     async def progress(self, job: Job, counts: dict[str, int]) -> None:

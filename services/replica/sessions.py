@@ -20,6 +20,7 @@ from services.errors import CATALOGUE
 from services.exchange.canonical import NotCanonical
 from services.exchange.change import Change, diff, push_order
 from services.exchange.digest import root as root_of
+from services.exchange.marks import heard, reached, tried, trying
 from services.messages import (
     Blocking,
     LineageEntry,
@@ -175,7 +176,7 @@ class Replica:
         """The gate before OPEN: a school that is plainly blocked costs central nothing.
 
         It marks nothing, unless the changes are few and nothing is in doubt: then it is the gate itself, for they go
-        with the OPEN. Should central not take them from there, they are in doubt until the first FETCH is complete.
+        with the OPEN. They are in doubt until central has said what became of them (`never_came`, `absorb_early`).
         """
         async with self.requests.holding(job) as (transaction, school):
             opening = await _opening(transaction, school)
@@ -183,13 +184,29 @@ class Replica:
             if blocked is not None or opening.is_recovering:
                 return replace(blocked or Gate([]), opening=opening)
             after = opening.latest_session
-            if not after or school.tried or not await records.fit_early(transaction, job.npsn, self.most_early):
+            if not after or tried(school.marks) or not await records.fit_early(transaction, job.npsn, self.most_early):
                 return Gate([], opening=opening)
-            changes = await self._let_pass(transaction, job, school.marks, tried=(id := wire.new_id()))
+            open_id = wire.new_id()
+            changes = await self._let_pass(transaction, job)
+            marks = trying(school.marks, open_id) if changes else school.marks
+            await self.requests.gated(transaction, job, marks)
             await asking.cover(transaction, job.npsn, job.id)
             root = root_of(await standing.digests_if_taken(transaction, job.npsn)).hex()
-            tried = replace(opening, school=replace(school, tried=id if changes else None))
-            return Gate(changes, opening=tried, foreseen=Foreseen(id, after, root))
+            opening = replace(opening, school=replace(school, marks=marks))
+            return Gate(changes, opening=opening, foreseen=Foreseen(open_id, after, root))
+
+    async def never_came(self, job: Job) -> None:
+        """Central has not taken what went with the OPEN before, and a session has begun since, so it never will: none
+        of it is in doubt any more. [trap]
+        """
+        async with self.requests.holding(job) as (transaction, school):
+            went = await taking.clear_doubt(transaction, job.npsn)
+            await transaction.run(
+                "UPDATE school SET marks = CAST(:marks AS jsonb), revision = revision + :went WHERE npsn = :npsn",
+                npsn=job.npsn,
+                marks=to_json(heard(school.marks)),
+                went=int(went),
+            )
 
     async def gate(
         self, job: Job, *, incarnation: str, session: int, mark: Mark | None = None, last: SessionPage | None = None
@@ -205,17 +222,15 @@ class Replica:
             blocked = await _blocked(transaction, job.npsn, self._today())
             if blocked is not None:
                 return blocked
-            heard = {mark.incarnation: max(mark.session, school.marks.get(mark.incarnation, 0))} if mark else {}
-            changes = await self._let_pass(transaction, job, {**school.marks, **heard, incarnation: session})
+            changes = await self._let_pass(transaction, job)
+            marks = reached(school.marks, mark.incarnation, mark.session) if mark else school.marks
+            await self.requests.gated(transaction, job, reached(marks, incarnation, session))
             return Gate(changes, arrived=arrived)
 
-    async def _let_pass(
-        self, transaction: Transaction, job: Job, marks: dict[str, int], *, tried: str | None = None
-    ) -> list[Change]:
+    async def _let_pass(self, transaction: Transaction, job: Job) -> list[Change]:
         sending = await records.sendable(transaction, job.npsn)
         if sending:
             await records.mark_sent(transaction, job.npsn, sending)
-        await self.requests.gated(transaction, job, marks, tried=tried if sending else None)
         changes = [
             diff(entity, record_id, record.base.version, record.base.fields, record.data)
             for (entity, record_id), record in sending.items()
@@ -242,9 +257,9 @@ class Replica:
         async with self.requests.holding(job) as (transaction, school):
             if granted.result is not None:
                 await transaction.run(
-                    "UPDATE school SET marks = CAST(:marks AS jsonb), tried = NULL WHERE npsn = :npsn",
+                    "UPDATE school SET marks = CAST(:marks AS jsonb) WHERE npsn = :npsn",
                     npsn=job.npsn,
-                    marks=to_json({**school.marks, granted.incarnation: granted.session}),
+                    marks=to_json(reached(school.marks, granted.incarnation, granted.session)),
                 )
                 await self._take_verdicts(transaction, job, changes, granted.result.verdicts, granted.result.head_seq)
             await self._take_in(transaction, job, school, granted.page, clear_doubt=True)
@@ -303,9 +318,9 @@ class Replica:
     ) -> bool:
         """Has it ended? `if_proven`: only if the rows that are here now make the root that was stated."""
         statement, jws = completion.statement, completion.jws
-        proven = await mending.keep_stated(transaction, job.npsn, statement["root"], jws)
-        if if_proven and not proven:
+        if if_proven and (await standing.root(transaction, job.npsn)).hex() != statement["root"]:
             return False
+        await mending.keep_stated(transaction, job.npsn, statement["root"], jws)
         if job.kind == "pull":
             doubtful = await transaction.value(
                 "SELECT 1 FROM record WHERE npsn = :npsn AND is_sent LIMIT 1", npsn=job.npsn

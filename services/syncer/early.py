@@ -25,6 +25,14 @@ def is_taken(granted: SessionGranted) -> bool:
     return granted.result is not None or granted.equal is not None
 
 
+def may_hide(gate: Gate, granted: SessionGranted) -> bool:
+    """Is this a central of the release before, which does not say what became of the changes? It may answer an OPEN
+    that comes again and that a newer one has taken: then its pages hide, as of this very session, what the site has yet
+    to see. [trap]
+    """
+    return bool(gate.changes) and granted.result is None and granted.tried_taken is None
+
+
 async def take(session: Session, gate: Gate, granted: SessionGranted) -> bool:
     """Store what central made of it; is that the end of the session? Raises Failed, CentralAway, LeaseLost."""
     assert gate.opening is not None

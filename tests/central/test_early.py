@@ -168,9 +168,33 @@ async def test_what_was_left_is_not_stated_when_the_same_open_comes_again(synced
 
 async def test_a_site_that_never_heard_of_it_is_no_old_copy(synced: Desk) -> None:
     await granted(synced, put(1, 1, rt=(None, 7)), id="a")  # and the answer is lost
-    for tried, code in ((None, "SYN-05"), ("another", "SYN-05"), ("a", None)):
-        answer = await synced.ask("situs-sync", "open", synced.opening(cursor=4, tried=tried))
-        assert (answer.problem.code if isinstance(answer, SessionRefusal) else None) == code
+    for marks in ({}, {"another": 0}):
+        refused = expect(await synced.ask("situs-sync", "open", synced.opening(cursor=4, marks=marks)), SessionRefusal)
+        assert refused.problem.code == "SYN-05"
+    for sender, kind in (("situs-pull", "pull"), ("situs-sync", "sync")):
+        asked = synced.opening(kind, cursor=4, marks={"a": 0})  # type: ignore[arg-type]
+        assert expect(await synced.ask(sender, "open", asked), SessionGranted).tried_taken is True
+
+
+async def test_the_grant_says_that_what_never_came_never_will(synced: Desk) -> None:
+    late = await offered(synced, put(1, 1, rt=(None, 7)))
+    answer = await synced.ask("situs-sync", "open", synced.opening(cursor=4, marks={"a": 0}))
+    assert expect(answer, SessionGranted).tried_taken is False
+    assert is_left(expect(await synced.ask("situs-sync", "open", late, id="a"), SessionGranted))
+    assert expect(await synced.ask("situs-sync", "open", synced.opening(cursor=4)), SessionGranted).tried_taken is None
+
+
+async def test_the_release_before_goes_on_with_its_own_mark(synced: Desk) -> None:
+    """It neither knows of the OPEN, nor refuses a site that has not heard of it."""
+    await granted(synced, put(1, 1, rt=(None, 7)), id="a")
+    async with synced.database.transaction() as transaction:
+        row = await transaction.row("SELECT mark_incarnation, mark_session FROM school WHERE npsn = :n", n=NPSN)
+        assert row is not None
+        assert (row.mark_incarnation, row.mark_session) == (None, None)
+        await transaction.run(  # it registers another installation: what it does not know of stays
+            "UPDATE school SET registration_no = registration_no + 1 WHERE npsn = :n", n=NPSN
+        )
+    assert (await synced.head()).mark is None
 
 
 async def test_an_id_means_nothing_once_a_later_session_sent_something(synced: Desk) -> None:
@@ -178,7 +202,7 @@ async def test_an_id_means_nothing_once_a_later_session_sent_something(synced: D
     synced.marks = {first.incarnation: first.session}
     session = await synced.open(cursor=5)
     await session.pushed(put(1, 2, rt=(7, 8)))
-    refused = await synced.ask("situs-sync", "open", synced.opening(cursor=4, marks={}, tried="a"))
+    refused = await synced.ask("situs-sync", "open", synced.opening(cursor=4, marks={"a": 0}))
     assert expect(refused, SessionRefusal).problem.code == "SYN-05"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.database import Database
+from services.database import Database, from_json
 from services.messages import (
     Limits,
     LineageEntry,
@@ -16,13 +16,14 @@ from services.messages import (
     SessionPage,
     SessionResult,
 )
-from services.replica import records, registration
+from services.replica import mending, records, registration
 from services.replica.requests import Job, Requests
 from services.replica.sessions import Completion, Foreseen, Gate, Replica
 from services.replica.standing import root
 from services.replica.status import status
+from services.syncer import early
 from tests.builders import TODAY
-from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_job, a_wish, baseline, held, type_in
+from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_job, a_page, a_row, a_wish, baseline, held, type_in
 
 SECOND_LIFE = "00000000-0000-4000-8000-000000000002"
 LINEAGE = [LineageEntry(incarnation=FIRST_LIFE, head_seq=0)]
@@ -86,9 +87,9 @@ async def test_few_changes_go_with_the_open_and_are_in_doubt_at_once(replica: Re
     assert gate.open_id == foreseen.id
     assert foreseen.after == 3
     assert gate.opening is not None
-    assert gate.opening.school.tried == foreseen.id, "OPEN says so itself"
+    assert gate.opening.school.marks == {FIRST_LIFE: 3, foreseen.id: 0}, "OPEN says so itself"
     school = await here(replica, job)
-    assert (school.tried, school.marks) == (foreseen.id, {FIRST_LIFE: 3})
+    assert school.marks == {FIRST_LIFE: 3, foreseen.id: 0}
     assert (await held(replica, job, ("peserta_didik", student))).sent is not None
 
 
@@ -101,11 +102,11 @@ async def test_what_was_foreseen_is_what_the_site_has_once_central_took_it(
     async with replica.requests.database.transaction() as transaction:
         assert (await root(transaction, NPSN)).hex() == foreseen.root
         ended = await transaction.row("SELECT outcome, ended_at FROM session WHERE npsn = :npsn", npsn=NPSN)
-        school = await transaction.row("SELECT marks ->> :life AS mark, tried, cursor FROM school", life=FIRST_LIFE)
+        school = await transaction.row("SELECT CAST(marks AS text) AS marks, cursor FROM school")
     assert ended is not None
     assert school is not None
     assert (ended.outcome, ended.ended_at is not None) == ("completed", True)
-    assert (school.mark, school.tried, school.cursor) == ("4", None, seq)
+    assert (from_json(school.marks), school.cursor) == ({FIRST_LIFE: 4}, seq)
     now = await status(replica.requests.database, NPSN)
     assert now is not None
     assert now.pending == 0
@@ -171,7 +172,7 @@ async def test_while_one_is_unheard_nothing_goes_with_another(replica: Replica, 
     again = await replica.look(job)
     assert (again.foreseen, again.open_id) == (None, None)
     assert again.opening is not None
-    assert again.opening.school.tried == foreseen.id
+    assert again.opening.school.marks == {FIRST_LIFE: 3, foreseen.id: 0}
 
 
 async def test_the_gate_of_a_session_hears_of_what_went_unheard(replica: Replica, job: Job, student: str) -> None:
@@ -184,7 +185,7 @@ async def test_the_gate_of_a_session_hears_of_what_went_unheard(replica: Replica
     gate = await replica.gate(job, incarnation=SECOND_LIFE, session=5, mark=mark, last=last)
     assert [change.record_id for change in gate.changes] == [student]
     school = await here(replica, job)
-    assert (school.tried, school.marks) == (None, {FIRST_LIFE: 4, SECOND_LIFE: 5})
+    assert school.marks == {FIRST_LIFE: 4, SECOND_LIFE: 5}
 
 
 async def test_nothing_to_send_is_foreseen_without_a_trace(replica: Replica, job: Job) -> None:
@@ -192,7 +193,7 @@ async def test_nothing_to_send_is_foreseen_without_a_trace(replica: Replica, job
     assert gate.changes == []
     async with replica.requests.database.transaction() as transaction:
         assert (await root(transaction, NPSN)).hex() == foreseen.root
-    assert (await here(replica, job)).tried is None
+    assert (await here(replica, job)).marks == {FIRST_LIFE: 3}
 
 
 async def test_many_or_long_records_go_in_batches(
@@ -203,7 +204,7 @@ async def test_many_or_long_records_go_in_batches(
     replica.most_early = 1
     monkeypatch.setattr(records, "EARLY_BYTES", 10)
     assert (await replica.look(job)).foreseen is None
-    assert (await here(replica, job)).tried is None
+    assert (await here(replica, job)).marks == {FIRST_LIFE: 3}
     assert (await held(replica, job, ("peserta_didik", student))).sent is None
 
 
@@ -239,4 +240,83 @@ async def test_another_installation_knows_of_no_open(replica: Replica, job: Job,
         replica.requests.database, NPSN, install_id="j", registration_no=2, restore=restore
     )
     async with replica.requests.database.transaction() as transaction:
-        assert await transaction.value("SELECT tried FROM school WHERE npsn = :npsn", npsn=NPSN) is None
+        assert await transaction.value("SELECT CAST(marks AS text) FROM school WHERE npsn = :npsn", npsn=NPSN) == "{}"
+
+
+# ── what never came ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def a_session_after(replica: Replica, job: Job, student: str, **theirs: object) -> Gate:
+    """OPEN is granted at last, and nothing of ours ever came; what central has comes in."""
+    await replica.never_came(job)
+    fields = dict((await held(replica, job, ("peserta_didik", student))).base.fields or {})
+    seq = (await here(replica, job)).cursor + 1
+    page = a_page(a_row("peserta_didik", student, {**fields, **theirs}, version=2, seq=seq))
+    return await replica.gate(job, incarnation=FIRST_LIFE, session=4, last=page)
+
+
+async def test_what_is_undone_before_it_came_anywhere_overrules_no_officer(
+    replica: Replica, job: Job, student: str
+) -> None:
+    await looked(replica, job)
+    await type_in(replica, job, "peserta_didik", student, anak_keberapa=None)
+    gate = await a_session_after(replica, job, student, anak_keberapa=7)
+    assert gate.changes == []
+    record = await held(replica, job, ("peserta_didik", student))
+    assert record.data is not None
+    assert record.data["anak_keberapa"] == 7
+    assert (await here(replica, job)).marks == {FIRST_LIFE: 4}
+
+
+async def test_what_is_undone_before_it_came_anywhere_is_in_no_conflict(
+    replica: Replica, job: Job, student: str
+) -> None:
+    before = (await held(replica, job, ("peserta_didik", student))).data
+    assert before is not None
+    await type_in(replica, job, "peserta_didik", student, alamat_jalan="Jl. Salah", anak_keberapa=None)
+    await looked(replica, job)
+    await type_in(replica, job, "peserta_didik", student, alamat_jalan=before["alamat_jalan"])
+    gate = await a_session_after(replica, job, student, alamat_jalan="Jl. Pusat")
+    assert (gate.problem, gate.changes) == (None, [])
+    record = await held(replica, job, ("peserta_didik", student))
+    assert record.data is not None
+    assert (record.conflict, record.data["alamat_jalan"]) == (None, "Jl. Pusat")
+
+
+async def test_an_officer_who_wrote_what_never_came_disagrees_with_what_was_typed_since(
+    replica: Replica, job: Job, student: str
+) -> None:
+    await type_in(replica, job, "peserta_didik", student, alamat_jalan="Jl. Satu", anak_keberapa=None)
+    await looked(replica, job)
+    await type_in(replica, job, "peserta_didik", student, alamat_jalan="Jl. Dua")
+    gate = await a_session_after(replica, job, student, alamat_jalan="Jl. Satu")
+    assert gate.problem is not None
+    assert gate.problem.code == "SYN-12", "two people, two values: a conflict"
+
+
+async def test_what_the_last_statement_proves_is_kept_if_the_session_goes_on(
+    replica: Replica, job: Job, student: str
+) -> None:
+    """The OPEN came again, its first answer was lost, and an officer wrote in between."""
+    async with replica.requests.holding(job) as (transaction, _):
+        assert await mending.keep_stated(transaction, NPSN, (await root(transaction, NPSN)).hex(), "a.b.c")
+        teacher = await transaction.value("SELECT max(record_id) FROM record WHERE entity = 'ptk'")
+    fields = dict((await held(replica, job, ("ptk", teacher))).base.fields or {})
+    gate, foreseen = await looked(replica, job)
+    seq = (await here(replica, job)).cursor + 1
+    page = a_page(a_row("ptk", teacher, {**fields, "nama": "Lain"}, version=2, seq=seq + 1))
+    answer = granted(seq, applied(seq)).model_copy(update={"page": page, "head_seq": seq + 1})
+    assert not await replica.absorb_early(job, gate.changes, answer, ends(foreseen.root, seq))
+    async with replica.requests.database.transaction() as transaction:
+        assert await mending.stated(transaction, NPSN) == "a.b.c"
+
+
+@pytest.mark.parametrize(("said", "again"), [(None, True), (False, False), (True, False)])
+async def test_a_central_that_does_not_say_what_became_of_it_is_asked_again_under_another_id(
+    replica: Replica, job: Job, student: str, said: bool | None, again: bool
+) -> None:
+    gate, _ = await looked(replica, job)
+    seq = (await here(replica, job)).cursor
+    assert early.may_hide(gate, granted(seq, tried_taken=said)) is again
+    assert not early.may_hide(gate, granted(seq + 1, applied(seq + 1)))
+    assert not early.may_hide(Gate([]), granted(seq))

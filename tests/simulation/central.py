@@ -15,6 +15,7 @@ from services.exchange.canonical import same_fields
 from services.exchange.change import Change
 from services.exchange.giving import Given, Now, judge
 from services.exchange.lineage import Life, common
+from services.exchange.marks import heard
 from services.exchange.merge import Held, Merged, merge
 from services.messages import (
     Covered,
@@ -333,7 +334,7 @@ class Central:
             school.session += 1
             school.kind, school.sender, school.open_id = asked.kind, sender, message_id
             school.opened.append(message_id)
-        mark = school.mark
+        mark, took = school.mark, school.mark_open_id
         early = self._early(school, asked, message_id, again=again) if takes_early or (again and asked.early) else {}
         return SessionGranted(
             **early,
@@ -348,6 +349,7 @@ class Central:
             mark=mark,
             as_of=self._as_of(school),
             common=admission.shared(row, asked),
+            tried_taken=None if asked.tried is None else asked.tried == (message_id if early.get("result") else took),
         )
 
     def _takes_early(self, school: Any, asked: SessionOpen) -> bool:
@@ -398,7 +400,7 @@ class Central:
         if admission.is_ahead(school, asked, states=states):
             raise Broken(f"central takes {asked} for one that is ahead of it")
         if Safeguard.TRIED_KNOWN in self.without:
-            asked = asked.model_copy(update={"tried": None})
+            asked = asked.model_copy(update={"marks": heard(asked.marks)})
         refused = admission.out_of_step(school, asked, states=states)
         left_out = {"SYN-05": Safeguard.OLD_COPY_REFUSED, "SYN-14": Safeguard.RECOVERS_FIRST}
         return None if refused and left_out[refused.code] in self.without else refused

@@ -75,7 +75,6 @@ async def compare_site(database: Database, here: at_site.School) -> None:
     same("school", {n: getattr(school, n) for n in names}, {n: getattr(here, n) for n in names})
     same("epoch", school.lease_epoch, here.epoch)
     same("marks", from_json(school.marks), here.marks)
-    same("tried", school.tried, here.tried)
     same("lineage", from_json(school.lineage), here.lineage)
     same("restoring", school.restoring_since is not None, here.restoring)
     await _compare_recovery(database, here)
@@ -154,7 +153,6 @@ def seen(outcome: Any) -> Any:
             "lineage",
             "marks",
             "restoring_as_of",
-            "tried",
         )
         return {name: getattr(outcome, name) for name in names}
     return outcome

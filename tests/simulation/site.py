@@ -18,6 +18,7 @@ from services.exchange import absorb as the_real_absorb
 from services.exchange import canonical, digest
 from services.exchange.absorb import Base, Replicated
 from services.exchange.change import Change, diff, push_order
+from services.exchange.marks import heard, reached, tried, trying
 from services.messages import (
     Cause,
     GivenRecord,
@@ -92,7 +93,6 @@ class School:
     highest_seq: int = 0
     lineage: list[dict[str, Any]] = field(default_factory=list)
     marks: dict[str, int] = field(default_factory=dict)
-    tried: str | None = None
     revision: int = 0
     epoch: int = 0
     holder: str | None = None
@@ -120,7 +120,7 @@ class School:
 
     def take_over(self, install_id: str) -> None:
         """The school is registered anew: nothing is done before it is restored, and a session under way is over."""
-        self.install_id, self.marks, self.tried = install_id, {}, None
+        self.install_id, self.marks = install_id, {}
         self.registration_no += 1
         self.restoring, self.restoring_as_of = True, None
         self.epoch, self.holder = self.epoch + 1, None
@@ -306,6 +306,16 @@ class Replica:
         school = await self.holding(job, "begin")
         school.lineage = [entry.model_dump() for entry in lineage]
 
+    async def never_came(self, job: Job) -> None:
+        """What went with the OPEN before is in doubt no more."""
+        school = await self.holding(job, "what went with the OPEN never came")
+        refusals = dict(school.refusals)
+        school.marks = heard(school.marks)
+        for key, record in list(school.records.items()):
+            if record.sent is not None:
+                self._clear(school, key, record)
+        school.revision += school.refusals != refusals
+
     async def absorb_page(self, job: Job, page: SessionPage, *, clear_doubt: bool) -> int:
         """Take in a page and its cursor; of how many records it shows that what was in doubt has arrived."""
         school = await self.holding(job, f"absorb a page: {len(page.rows)} records, up to {page.cursor}")
@@ -360,7 +370,6 @@ class Replica:
         school.cursor = school.settled = school.highest_seq = 0
         school.lineage = [entry.model_dump() for entry in granted.lineage]
         school.marks = {granted.mark.incarnation: granted.mark.session} if granted.mark else {}
-        school.tried = None
         school.revision += 1
         school.restoring, school.restoring_as_of = True, granted.as_of
         school.restoring_life = granted.incarnation
@@ -376,15 +385,15 @@ class Replica:
         id = self.open_id or f"early {self.opens}"
         passed = self._pass(school)
         if passed:
-            school.tried = id
+            school.marks = trying(school.marks, id)
         self.watcher.site_gated_early(school, job, id, passed)
         root = digest.root(digests(self._if_taken(school.records))).hex()
-        opened = replace(opening, school=replace(opening.school, tried=school.tried))
+        opened = replace(opening, school=replace(opening.school, marks=dict(school.marks)))
         return Gate(self._changes(passed), opening=opened, foreseen=Foreseen(id, opening.latest_session, root))
 
     def _goes_early(self, school: School, opening: Opening) -> bool:
         in_doubt = any(record.sent is not None for record in school.records.values())
-        unheard = school.tried is not None and Safeguard.TRIED_UNTIL_HEARD not in self.without
+        unheard = tried(school.marks) is not None and Safeguard.TRIED_UNTIL_HEARD not in self.without
         pending = sum(record.pending for record in school.records.values())
         return bool(opening.latest_session) and not in_doubt and not unheard and pending <= self.most_early
 
@@ -409,13 +418,11 @@ class Replica:
         if blocked := self._blocked(school):
             return blocked
         passed = self._pass(school)
+        school.marks = reached(school.marks, mark.incarnation, mark.session) if mark else heard(school.marks)
         if Safeguard.MARK_WITH_THE_GATE in self.without:
             self.late_marks[job.epoch] = {incarnation: session}
         else:
-            school.marks[incarnation] = session
-        if mark is not None:
-            school.marks[mark.incarnation] = max(mark.session, school.marks.get(mark.incarnation, 0))
-        school.tried = None
+            school.marks = reached(school.marks, incarnation, session)
         self.watcher.site_gated(school, job, (incarnation, session), passed)
         return Gate(self._changes(passed), arrived=arrived)
 
@@ -450,7 +457,7 @@ class Replica:
         """Take in what central made of what went with its OPEN; did the session end with that?"""
         school = await self.holding(job, f"absorb what came of {len(changes)} early changes")
         if granted.result is not None:
-            school.marks[granted.incarnation], school.tried = granted.session, None
+            school.marks = reached(school.marks, granted.incarnation, granted.session)
             self._take_verdicts(school, changes, granted.result.verdicts, granted.result.head_seq)
         await self._take_in(school, job, granted.page, clear_doubt=True)
         if completion is None or digest.root(digests(school.records)).hex() != completion.statement["root"]:
@@ -665,4 +672,4 @@ def counts(school: School) -> tuple[int, int, int]:
 
 def _known(s: School) -> Known:
     marks, as_of = dict(s.marks), s.restoring_as_of
-    return Known(s.npsn, s.install_id, s.cursor, s.settled, s.highest_seq, s.lineage, marks, s.revision, as_of, s.tried)
+    return Known(s.npsn, s.install_id, s.cursor, s.settled, s.highest_seq, s.lineage, marks, s.revision, as_of)

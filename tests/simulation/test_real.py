@@ -78,13 +78,15 @@ SELDOM = (
 
 MUTANTS = {
     "the first FETCH clears no doubt": ("AND is_sent", "AND is_sent AND false"),
-    "no mark is written with the gate": (
-        "marks = CAST(:marks AS jsonb), tried = :tried",
-        "marks = marks, tried = :tried",
+    "no mark is written with the gate": ("marks = CAST(:marks AS jsonb), gated", "marks = marks, gated"),
+    "what never came stays tried": (
+        "marks = CAST(:marks AS jsonb), revision = revision + :went",
+        "revision = revision + :went",
     ),
-    "an OPEN that took nothing counts as tried": ("tried = :tried", "tried = coalesce(:tried, tried)"),
-    "what went with an OPEN is not marked": ("AS jsonb), tried = NULL", "AS jsonb)"),
-    "any OPEN's batch is an early one": ("IS NOT NULL THEN CAST(:session AS bigint) END", "IS NULL THEN 0 END"),
+    "what came with an OPEN moves no mark": (
+        "registration_no', registration_no), early)",
+        "registration_no', 0), early)",
+    ),
     "every page settles": ("settled = CASE WHEN :complete", "settled = CASE WHEN true OR :complete"),
     "a page hides what a later hand covered": ("AND written_session IS NOT NULL", "AND written_session < 0"),
     "a page has what this session wrote": ("DISTINCT FROM :session", "DISTINCT FROM 0 * CAST(:session AS bigint)"),

@@ -1,8 +1,9 @@
-"""A small sync comes as a whole with its OPEN: the school's mark is then known by that OPEN, too; the site may never
-hear which session it was.
+"""A small sync comes as a whole with its OPEN: the site is known by that OPEN then, for it may never hear which session
+it was. So this mark stands beside the one of sessions that pushed.
 
-The release before goes on beside it: where it takes a batch it moves the mark and leaves these two, which are about an
-earlier session and so say nothing any more.
+The release before goes on beside it, and with it: it looks at its own mark alone, which is an earlier session's, and
+refuses no site that never heard. Where it registers an installation anew, the number of the registration tells that
+what stands here is about another.
 """
 
 from __future__ import annotations
@@ -15,5 +16,5 @@ oldest_code = "0001"
 
 
 def upgrade() -> None:
-    """The last session whose changes came with its OPEN, and that OPEN's id."""
-    op.execute("ALTER TABLE school ADD COLUMN early_session bigint, ADD COLUMN early_open_id text")
+    """The last session whose changes came with its OPEN: incarnation, session, open_id, registration_no."""
+    op.execute("ALTER TABLE school ADD COLUMN early jsonb")
