@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -105,6 +105,12 @@ class Progress:
     to_receive: int = 0
     sent: int = 0
     to_send: int = 0
+
+    @classmethod
+    def after(cls, done: Mapping[str, int]) -> Progress:
+        """As the attempts before left it."""
+        received, sent = done.get("received", 0), done.get("sent", 0)
+        return cls(received, received, sent, sent)
 
 
 @dataclass
@@ -234,10 +240,11 @@ class Session:
 
     async def took(self, page: SessionPage, *, arrived: int = 0) -> None:
         """A page is stored here. `arrived`: records of it that this site had sent in a session that it did not hear
-        the answer of; they came from here.
+        the answer of; a sync has sent them.
         """
-        self.progress.sent += arrived
-        self.progress.received += len(page.rows) - arrived
+        own = arrived if self.job.kind == "sync" else 0
+        self.progress.sent += own
+        self.progress.received += len(page.rows) - own
         self.progress.to_receive = max(self.progress.to_receive, self.progress.received)
         self.cursor = page.cursor
         for entity, number in Counter(row.entity for row in page.rows).items():

@@ -193,6 +193,7 @@ class Workers:
             mended=lambda entity, side, n: self._metrics.repaired.labels(self._metrics.site, entity, side).inc(n),
             keys=self._keys,
             compared=self._metrics.verifications.labels(self._metrics.site, self.kind).inc,
+            progress=Progress.after(job.done),
         )
         try:
             try:

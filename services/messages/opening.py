@@ -38,15 +38,12 @@ class Stated(Part):
 class Early(Part):
     """A small sync as a whole: what would be its only batch (nothing, maybe), and `root`, in hex, as the site's will be
     if central takes all of it as it is. `after`: the latest session that the site knows of; with a later one at central
-    nothing of it is taken. Counts of records: as in `session.verify.v1`.
+    nothing of it is taken. Nothing is unsent then, nor held, nor refused.
     """
 
     after: Count
     changes: Annotated[list[PushedChange], Field(max_length=500)]
     root: str
-    unsent: Count = 0
-    held: Count = 0
-    refused: Count = 0
 
 
 class SessionOpen(Message):

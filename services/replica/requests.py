@@ -7,9 +7,9 @@ take over; a live lease is never stolen.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +28,7 @@ class LeaseLost(SelarasError):
 class Job:
     """A request that this worker is to answer. `epoch` is the lease under which it may write; `revision`, of a restore,
     the school's when what would be lost was listed. `correlation` and `traceparent`: absent, if an older release took
-    the request.
+    the request. `done`: records received and sent by its attempts before.
     """
 
     npsn: str
@@ -44,6 +44,7 @@ class Job:
     replaced: int = 0
     correlation: str | None = None
     traceparent: str | None = None
+    done: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Requests:
                     waiting = NULL, started_at = coalesce(s.started_at, now()), seen_revision = leased.revision
                 FROM next, leased WHERE s.npsn = next.npsn AND s.id = next.id
                 RETURNING s.npsn, s.id, s.kind, s.epoch, s.attempt, s.source, s.event_id, s.actor, s.asked_at,
-                    s.unreachable_since, s.revision, s.replaced, s.correlation, s.traceparent
+                    s.unreachable_since, s.revision, s.replaced, s.correlation, s.traceparent, s.progress
                 """,  # noqa: S608  the part is ours
                 kind=kind, holder=holder, seconds=self.lease_seconds,
             )  # fmt: skip
@@ -127,6 +128,7 @@ class Requests:
         return Job(
             row.npsn, row.id, row.kind, row.epoch, row.attempt, Cause(source=row.source, id=row.event_id), row.actor,
             row.asked_at, row.unreachable_since, row.revision, row.replaced, row.correlation, row.traceparent,
+            from_json(row.progress),
         )  # fmt: skip
 
     @asynccontextmanager

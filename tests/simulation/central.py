@@ -381,9 +381,9 @@ class Central:
             incarnation=school.incarnation,
             cursor=max([asked.cursor, *(verdict.seq for verdict in verdicts)]),
             root=early.root,
-            unsent=early.unsent,
-            held=early.held,
-            refused=early.refused,
+            unsent=0,
+            held=0,
+            refused=0,
         )
         answer = self._stated(school, verify) if again else self._verify(school, verify)
         return {
