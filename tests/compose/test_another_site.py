@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +35,8 @@ def central(project: Project) -> Iterator[Project]:
 @pytest.fixture(scope="module")
 def utara(central: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A site alone, on a network over which it reaches central's broker by name."""
-    wide = f"{central.name}-wide"
+    wide = f"{central.name}-wide-{secrets.token_hex(3)}"  # a run that was killed leaves its own behind
     (broker,) = central.does("ps", "-q", "rabbitmq").split()
-    central.docker("network", "rm", wide)  # of a run that was killed
     assert central.docker("network", "create", wide).code == 0
     assert central.docker("network", "connect", "--alias", HOST, wide, broker).code == 0
     override = tmp_path_factory.mktemp("utara") / "network.yaml"
