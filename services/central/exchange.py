@@ -304,15 +304,7 @@ async def _early(
     equal = await verify_early(
         transaction,
         taken.school if taken else school,
-        SessionVerify(
-            session=school.session,
-            incarnation=school.incarnation,
-            cursor=max([asked.cursor, *(verdict.seq for verdict in verdicts)]),
-            root=asked.early.root,
-            unsent=0,
-            held=0,
-            refused=0,
-        ),
+        asked.early.claim(school.session, school.incarnation, asked.cursor, verdicts),
         counters,
         keys,
         again=again,

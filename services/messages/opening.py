@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from services.exchange.marks import tried
-from services.messages.exchange import PushedChange, SessionPage, SessionResult
+from services.messages.exchange import PushedChange, RecordVerdict, SessionPage, SessionResult
 from services.messages.parts import Count, Kind, Message, Part, Problem, Text
-from services.messages.proof import SessionEqual
+from services.messages.proof import SessionEqual, SessionVerify
 
 
 class LineageEntry(Part):
@@ -44,6 +45,13 @@ class Early(Part):
     after: Count
     changes: Annotated[list[PushedChange], Field(max_length=500)]
     root: str
+
+    def claim(self, session: int, incarnation: str, cursor: int, verdicts: Sequence[RecordVerdict]) -> SessionVerify:
+        """What VERIFY would ask once the changes are taken so, by a site that was at `cursor`."""
+        reached = max([cursor, *(verdict.seq for verdict in verdicts)])
+        return SessionVerify(
+            session=session, incarnation=incarnation, cursor=reached, root=self.root, unsent=0, held=0, refused=0
+        )
 
 
 class SessionOpen(Message):

@@ -52,7 +52,8 @@ async def take_decisions(
     decision = choose(decisions, held, await recovering.unanswered(transaction, npsn))
     stored = [decisions[index] for index in decision.stored]
     centrals = [(one.entity, one.record_id) for one in stored if one.choice == "central"]
-    await recovering.drop_answered(transaction, npsn, centrals)
+    if centrals:
+        await recovering.drop_answered(transaction, npsn, centrals)
     return await _store(transaction, npsn, decisions, held, decision, today, actor)
 
 

@@ -75,11 +75,11 @@ def _digests(hashes: Mapping[str, bytes]) -> dict[str, tuple[int, bytes]]:
     return {name: (len(joined) // HASH_BYTES, digest.entity_digest([joined])) for name, joined in hashes.items()}
 
 
-async def keep_stated(transaction: Transaction, npsn: str, root: str, jws: str) -> bool:
+async def keep_stated(transaction: Transaction, npsn: str, root: str, jws: str) -> None:
     """Keep the hashes of all rows as they are now, under the statement `jws` whose root is `root` (hex).
 
-    Do they make that root? Rows that a hand altered since the roots were compared do not: then nothing is proven. Nor
-    is anything by an empty `jws`: an older central does not sign.
+    Rows that a hand altered since the roots were compared do not fit it: then nothing is proven. Nor is anything by an
+    empty `jws`: an older central does not sign.
     """
     await transaction.run(
         """
@@ -102,7 +102,6 @@ async def keep_stated(transaction: Transaction, npsn: str, root: str, jws: str) 
     await transaction.run(
         "UPDATE school SET stated = :jws WHERE npsn = :npsn", npsn=npsn, jws=(jws or None) if fits else None
     )
-    return fits
 
 
 async def _stated_digests(transaction: Transaction, npsn: str) -> dict[str, tuple[int, bytes]]:

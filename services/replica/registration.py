@@ -36,8 +36,7 @@ async def register_again(
             raise ListMoved(npsn)
         await transaction.run(
             """
-            UPDATE school SET install_id = :install_id, registration_no = :number, registered_at = now(),
-                marks = '{}',
+            UPDATE school SET install_id = :install_id, registration_no = :number, registered_at = now(), marks = '{}',
                 restoring_since = coalesce(restoring_since, now()), restoring_as_of = NULL, restoring_life = NULL,
                 lease_epoch = lease_epoch + 1, lease_holder = NULL, lease_expires = NULL
             WHERE npsn = :npsn

@@ -220,8 +220,8 @@ class Requests:
         await transaction.run(
             """
             WITH gated AS (
-                UPDATE school SET marks = CAST(:marks AS jsonb), gated_revision = revision
-                WHERE npsn = :npsn RETURNING revision
+                UPDATE school SET marks = CAST(:marks AS jsonb), gated_revision = revision WHERE npsn = :npsn
+                RETURNING revision
             )
             UPDATE session SET seen_revision = gated.revision FROM gated WHERE npsn = :npsn AND id = :id
             """,

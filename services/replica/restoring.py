@@ -50,8 +50,7 @@ async def _wipe(transaction: Transaction, npsn: str, granted: SessionGranted) ->
     await transaction.run(
         """
         UPDATE school SET cursor = 0, settled = 0, highest_seq = 0, lineage = CAST(:lineage AS jsonb),
-            marks = CAST(:marks AS jsonb), revision = revision + 1,
-            verdict_revision = NULL, invalid = 0, warning = 0,
+            marks = CAST(:marks AS jsonb), revision = revision + 1, verdict_revision = NULL, invalid = 0, warning = 0,
             restoring_since = coalesce(restoring_since, now()), restoring_as_of = :as_of, restoring_life = :life
         WHERE npsn = :npsn
         """,

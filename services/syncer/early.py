@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from services.errors import CentralAway
 from services.link import Session
-from services.messages import Early, SessionGranted, SessionVerify
+from services.messages import Early, SessionGranted
 from services.replica.sessions import Gate
 from services.syncer.push import note, pushed
 
@@ -33,10 +33,9 @@ def may_hide(gate: Gate, granted: SessionGranted) -> bool:
     return bool(gate.changes) and granted.result is None and granted.tried_taken is None
 
 
-async def take(session: Session, gate: Gate, granted: SessionGranted) -> bool:
+async def take(session: Session, gate: Gate, offered: Early, granted: SessionGranted) -> bool:
     """Store what central made of it; is that the end of the session? Raises Failed, CentralAway, LeaseLost."""
     assert gate.opening is not None
-    assert gate.foreseen is not None
     verdicts = granted.result.verdicts if granted.result else []
     if len(verdicts) != len(gate.changes):
         raise CentralAway(f"answered {len(gate.changes)} changes with {len(verdicts)} verdicts")
@@ -44,9 +43,8 @@ async def take(session: Session, gate: Gate, granted: SessionGranted) -> bool:
     completion = None
     if granted.equal is not None:
         session.compared()
-        cursor = max([gate.opening.school.cursor, *(verdict.seq for verdict in verdicts)])
-        foreseen = SessionVerify(**session.named, cursor=cursor, root=gate.foreseen.root, unsent=0, held=0, refused=0)
-        completion = session.completion(session.believed(granted.equal, foreseen), review=session.is_to_review)
+        claim = offered.claim(session.number, session.incarnation, gate.opening.school.cursor, verdicts)
+        completion = session.completion(session.believed(granted.equal, claim), review=session.is_to_review)
     has_ended = await session.replica.absorb_early(session.job, gate.changes, granted, completion)
     await session.took(granted.page)
     return has_ended

@@ -23,11 +23,12 @@ async def sync(session: Session) -> None:
     if looked.opening is not None and looked.opening.is_recovering:
         raise RecoverFirst  # whatever the gate says
     _passes(looked)
-    granted = await session.open(looked.opening, early=early.offer(looked), id=looked.open_id)
+    offered = early.offer(looked)
+    granted = await session.open(looked.opening, early=offered, id=looked.open_id)
     if early.may_hide(looked, granted):
         granted = await session.open()
-    if early.is_taken(granted):
-        if await early.take(session, looked, granted):
+    if offered is not None and early.is_taken(granted):
+        if await early.take(session, looked, offered, granted):
             return
     else:
         last = await session.fetch_to_last(granted.page, first=True)

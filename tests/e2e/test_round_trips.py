@@ -8,7 +8,7 @@ import pytest
 
 from services.demo.stage import Stage
 from services.link import Channel
-from services.messages import Message, SessionCompleted
+from services.messages import Message, SessionCompleted, SessionGranted
 from services.runtime import Service
 from services.settings import load
 from services.syncer.app import Settings, build
@@ -87,3 +87,29 @@ async def test_many_records_travel_in_batches_and_pages(stage: Stage, school: Sc
         end = await stage.session(client, "sync", "principal")
     assert isinstance(end, SessionCompleted)
     assert asked == ["open", "push", "push", "push", "verify"]
+
+
+async def test_what_a_central_of_the_release_before_hides_is_seen_by_opening_once_more(
+    stage: Stage, school: School, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Central has taken the changes; what answers the OPEN as it comes again knows nothing of that."""
+    ask = Channel.ask
+
+    async def as_before(self: Channel, verb: str, npsn: str, request: Message, *, id: str | None = None) -> Message:
+        answer = await ask(self, verb, npsn, request, id=id)
+        if isinstance(answer, SessionGranted):
+            assert answer.result is not None or asked.count("open") > 1
+            return answer.model_copy(update={"result": None, "equal": None, "tried_taken": None})
+        return answer
+
+    monkeypatch.setattr(Channel, "ask", as_before)
+    async with stage.at(school.npsn) as client:
+        await stage.publish(client, [school.change(i, anak_keberapa=9) for i in range(5)])
+        asked.clear()
+        end = await stage.session(client, "sync", "principal")
+    assert isinstance(end, SessionCompleted)
+    assert asked == ["open", "open", "verify"], "nothing is sent a second time"
+    assert (end.sent, end.received, end.unsent) == (5, 0, 0)
+    assert await are_equal(stage, school.npsn)
+    for pupil in school.pupils[:5]:
+        assert (await stage.central_record(school.npsn, "peserta_didik", pupil)).version == 2

@@ -11,8 +11,9 @@ from services.replica.history import History, history
 from services.replica.requests import Job, Requests
 from services.replica.sessions import Completion, Replica
 from tests.builders import TODAY
+from tests.replica.conftest import NPSN
 from tests.replica.test_requests import DATA, STATEMENT
-from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_wish
+from tests.replica.test_sessions import FIRST_LIFE, a_wish
 
 
 @pytest.fixture

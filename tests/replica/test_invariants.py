@@ -13,7 +13,8 @@ from services.replica import registration
 from services.replica.requests import Job, Requests
 from services.replica.sessions import Completion, Replica
 from tests.builders import TODAY
-from tests.replica.test_sessions import A_STATEMENT, FIRST_LIFE, NPSN, a_page, a_wish, baseline, type_in
+from tests.replica.conftest import NPSN
+from tests.replica.test_sessions import A_STATEMENT, FIRST_LIFE, a_page, a_wish, baseline, type_in
 
 
 @pytest.fixture

@@ -6,26 +6,19 @@ from typing import Any
 
 import pytest
 
-from services.database import Database
 from services.exchange import canonical, row_hash
 from services.exchange.change import WHOLE, Change
 from services.messages import DecidedConflict, FieldsChange, RecordVerdict
-from services.replica import changes, records, registration
-from services.replica.requests import Job, Requests
+from services.replica import changes, records
+from services.replica.requests import Job
 from services.replica.sessions import Replica
 from tests.builders import LESSON, TODAY, new_id
-from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_job, a_page, a_row, baseline, held
+from tests.replica.conftest import NPSN
+from tests.replica.test_sessions import FIRST_LIFE, a_job, a_page, a_row, baseline, held
 
 KEY = ("pembelajaran", LESSON)
 NEW_FIELDS: dict[str, Any] = {"ruang": {"b": [1, "dua", {}], "a": None}, "zona_waktu": "WIT"}
 ROOM = ("prasarana", "018f0000-0000-7000-8000-0000000000a1")
-
-
-@pytest.fixture
-async def replica(site_database: Database) -> Replica:
-    """A registered school without records."""
-    await registration.register(site_database, NPSN, nama="SD Uji", install_id="i", registration_no=1)
-    return Replica(Requests(site_database, lease_seconds=60), lambda: TODAY)
 
 
 @pytest.fixture

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import pytest
 
-from services.database import Database
 from services.exchange.change import Change
 from services.messages import FieldsChange, Problem, RecordVerdict, VerdictName
-from services.replica import changes, judging, records, registration
-from services.replica.requests import Job, Requests
+from services.replica import changes, judging, records
+from services.replica.requests import Job
 from services.replica.sessions import Gate, Replica
 from services.replica.status import status
 from services.rules import REFUSED, Finding
 from tests.builders import STUDENT, TODAY, a_lesson, new_id
-from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_job, a_page, a_row, baseline
+from tests.replica.conftest import NPSN
+from tests.replica.test_sessions import FIRST_LIFE, a_job, a_page, a_row, baseline
 
 KEY = ("peserta_didik", STUDENT)
 WHY = Problem(
@@ -26,13 +26,6 @@ WHY = Problem(
     next_id="Periksa kartu keluarga.",
     next_en="Look at the family card.",
 )
-
-
-@pytest.fixture
-async def replica(site_database: Database) -> Replica:
-    """A registered school without records."""
-    await registration.register(site_database, NPSN, nama="SD Uji", install_id="i", registration_no=1)
-    return Replica(Requests(site_database, lease_seconds=60), lambda: TODAY)
 
 
 @pytest.fixture

@@ -11,21 +11,14 @@ from services.intake import Answers
 from services.messages import Limits, LineageEntry, Mark, SessionGranted
 from services.replica import asking, records, registration, restoring
 from services.replica.asking import Wanted
-from services.replica.requests import Job, LeaseLost, Requests
+from services.replica.requests import Job, LeaseLost
 from services.replica.sessions import Completion, Replica
-from tests.builders import TODAY
-from tests.replica.test_sessions import FIRST_LIFE, NPSN, a_page, a_row, a_wish
+from tests.replica.conftest import NPSN
+from tests.replica.test_sessions import FIRST_LIFE, a_page, a_row, a_wish
 
 STATEMENT = {"incarnation": FIRST_LIFE, "session": 1, "kind": "sync", "head_seq": 0, "root": "00", "held": 0}
 DATA = {"cause": {"source": "/uji", "id": "event-1"}, "kind": "sync", "outcome": "completed", "received": 3, "sent": 2,
         "verdicts": {"applied": 2}, "receipt": STATEMENT, "unsent": 0}  # fmt: skip
-
-
-@pytest.fixture
-async def replica(site_database: Database) -> Replica:
-    """A registered school without records."""
-    await registration.register(site_database, NPSN, nama="SD Uji", install_id="i", registration_no=1)
-    return Replica(Requests(site_database, lease_seconds=60), lambda: TODAY)
 
 
 async def taken(replica: Replica, kind: str = "sync") -> Job:

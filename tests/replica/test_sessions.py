@@ -18,18 +18,11 @@ from services.replica.requests import Job, LeaseLost, Requests
 from services.replica.sessions import Completion, Replica
 from services.replica.status import status
 from tests.builders import TODAY, a_school, new_id
+from tests.replica.conftest import NPSN
 
-NPSN = "97000001"
 A_STATEMENT = {"incarnation": "00000000-0000-4000-8000-000000000001", "session": 1, "kind": "sync", "head_seq": 0,
                "root": "00"}  # fmt: skip
 FIRST_LIFE = "00000000-0000-4000-8000-000000000001"
-
-
-@pytest.fixture
-async def replica(site_database: Database) -> Replica:
-    """A registered school without records."""
-    await registration.register(site_database, NPSN, nama="SD Uji", install_id="i", registration_no=1)
-    return Replica(Requests(site_database, lease_seconds=60), lambda: TODAY)
 
 
 @pytest.fixture

@@ -376,15 +376,7 @@ class Central:
             if content:
                 verdicts = self._take(school, school.session, 1, content)
                 school.mark_open_id = message_id
-        verify = SessionVerify(
-            session=school.session,
-            incarnation=school.incarnation,
-            cursor=max([asked.cursor, *(verdict.seq for verdict in verdicts)]),
-            root=early.root,
-            unsent=0,
-            held=0,
-            refused=0,
-        )
+        verify = early.claim(school.session, school.incarnation, asked.cursor, verdicts)
         answer = self._stated(school, verify) if again else self._verify(school, verify)
         return {
             "result": SessionResult(batch_no=1, verdicts=verdicts, head_seq=school.head) if content else None,
